@@ -1,0 +1,78 @@
+"""Run the book's notebooks from the top and store clean outputs in place.
+
+    python tools/notebooks.py                      every notebook of the book
+    python tools/notebooks.py book/01_paper.ipynb  only these
+
+What is stored does not depend on who ran it or when: no timings, progress bars, widget states or
+machine paths; one kernel name; cells counted from 1. A notebook that fails is left as it was.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+BOOK = Path(__file__).resolve().parent.parent / "book"
+CELL_METADATA = {"tags", "mystnb"}
+
+
+def run(path: Path) -> None:
+    """Execute one notebook in a fresh kernel in its own folder and write it back."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    )
+    client.execute()
+    clean(notebook)
+    nbformat.validate(notebook)
+    nbformat.write(notebook, path)
+
+
+def clean(notebook: nbformat.NotebookNode) -> None:
+    """Keep what a reader sees; drop what tells of this run alone."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict(
+            {key: value for key, value in cell.metadata.items() if key in CELL_METADATA}
+        )
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_progress(output)]
+
+
+def is_progress(output: nbformat.NotebookNode) -> bool:
+    """Tell a progress bar (on standard error, or a widget) from a result."""
+    if output.output_type == "stream" and output.name == "stderr":
+        if "it/s" in output.text or "epoch" in output.text or "\r" in output.text:
+            return True
+        raise SystemExit(f"a cell writes to standard error: {output.text[:200]!r}")
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all in book/")
+    paths = parser.parse_args().notebooks or sorted(BOOK.glob("*.ipynb"))
+    failed = False
+    for path in paths:
+        begin = time.perf_counter()
+        try:
+            run(path)
+        except CellExecutionError as error:
+            failed = True
+            print(f"{path}: FAILED, left as it was\n{error}", file=sys.stderr)
+        else:
+            print(f"{path}: {time.perf_counter() - begin:.0f} s")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

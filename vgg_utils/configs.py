@@ -1,0 +1,215 @@
+"""The six configurations of Table 1 as data, and what arithmetic alone says of them.
+
+Nothing here needs PyTorch: output shapes, parameters, multiply-accumulates and activation sizes
+follow from the configuration. `tests/test_configs.py` holds them against Table 2 of the paper and
+against what real modules report.
+
+Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1, Tables 1 and 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# A convolution is (kernel size, output channels); "M" is a 2x2 max-pool of stride 2; "LRN" is
+# local response normalisation. Every convolution has stride 1, keeps the map's size, and is
+# followed by a ReLU.
+LayerSpec = tuple[int, int] | str
+
+layer_configs: dict[str, list[LayerSpec]] = {
+    "A": [
+        (3, 64), "M",
+        (3, 128), "M",
+        (3, 256), (3, 256), "M",
+        (3, 512), (3, 512), "M",
+        (3, 512), (3, 512), "M",
+    ],
+    "A-LRN": [
+        (3, 64), "LRN", "M",
+        (3, 128), "M",
+        (3, 256), (3, 256), "M",
+        (3, 512), (3, 512), "M",
+        (3, 512), (3, 512), "M",
+    ],
+    "B": [
+        (3, 64), (3, 64), "M",
+        (3, 128), (3, 128), "M",
+        (3, 256), (3, 256), "M",
+        (3, 512), (3, 512), "M",
+        (3, 512), (3, 512), "M",
+    ],
+    "C": [
+        (3, 64), (3, 64), "M",
+        (3, 128), (3, 128), "M",
+        (3, 256), (3, 256), (1, 256), "M",
+        (3, 512), (3, 512), (1, 512), "M",
+        (3, 512), (3, 512), (1, 512), "M",
+    ],
+    "D": [
+        (3, 64), (3, 64), "M",
+        (3, 128), (3, 128), "M",
+        (3, 256), (3, 256), (3, 256), "M",
+        (3, 512), (3, 512), (3, 512), "M",
+        (3, 512), (3, 512), (3, 512), "M",
+    ],
+    "E": [
+        (3, 64), (3, 64), "M",
+        (3, 128), (3, 128), "M",
+        (3, 256), (3, 256), (3, 256), (3, 256), "M",
+        (3, 512), (3, 512), (3, 512), (3, 512), "M",
+        (3, 512), (3, 512), (3, 512), (3, 512), "M",
+    ],
+}  # fmt: skip
+
+
+class LayerSummary(NamedTuple):
+    """What one layer costs for one image.
+
+    `output_shape` is (channels, height, width), or (features,) after the flattening.
+    `parameters` counts weights and biases. `macs` counts the multiply-accumulates of convolutions
+    and fully connected layers; a FLOP count is about twice that. `activations` is the number of
+    values the layer puts out; the ReLU works in place and adds none.
+    """
+
+    name: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    activations: int
+
+
+def get_layers(layer_config: str | Sequence[LayerSpec], width: float = 1.0) -> list[LayerSpec]:
+    """Return a configuration's layers, checked, from its name or from a list of one's own.
+
+    `width` multiplies every channel count (rounded, at least 1).
+
+    Raises ValueError for an unknown name, a malformed entry (named with its position) or a width
+    that is not positive.
+    """
+    if isinstance(layer_config, str):
+        if layer_config not in layer_configs:
+            known = ", ".join(repr(name) for name in layer_configs)
+            raise ValueError(f"unknown configuration {layer_config!r}: choose one of {known}")
+        layer_config = layer_configs[layer_config]
+    if not width > 0:
+        raise ValueError(f"width must be a positive factor, got {width!r}")
+    if not len(layer_config):
+        raise ValueError("the configuration is empty: give at least one layer, such as (3, 64)")
+    return [_checked(entry, index, width) for index, entry in enumerate(layer_config)]
+
+
+def _checked(entry: LayerSpec, index: int, width: float) -> LayerSpec:
+    if entry in ("M", "LRN"):
+        return entry
+    if (
+        isinstance(entry, tuple | list)
+        and len(entry) == 2
+        and all(type(value) is int and value > 0 for value in entry)
+        and entry[0] % 2 == 1
+    ):
+        kernel_size, channels = entry
+        return kernel_size, max(1, round(channels * width))
+    raise ValueError(
+        f"layer {index} is {entry!r}: write 'M', 'LRN' or (kernel size, channels) "
+        "with an odd kernel size, such as (3, 64)"
+    )
+
+
+def layer_names(layers: Sequence[LayerSpec]) -> list[str]:
+    """Name layers by block and place, as the authors' released models do: conv3_2, pool3, lrn1."""
+    names = []
+    block, place = 1, 0
+    for entry in layers:
+        if entry == "M":
+            names.append(f"pool{block}")
+            block, place = block + 1, 0
+        elif entry == "LRN":
+            names.append(f"lrn{block}")
+        else:
+            place += 1
+            names.append(f"conv{block}_{place}")
+    return names
+
+
+def least_image_size(layers: Sequence[LayerSpec]) -> int:
+    """Return the least image side, in pixels, that leaves one value after the last pool."""
+    return 2 ** sum(entry == "M" for entry in layers)
+
+
+def summarise(
+    layer_config: str | Sequence[LayerSpec],
+    image_size: int | tuple[int, int] = 224,
+    *,
+    in_channels: int = 3,
+    num_classes: int = 1000,
+    batch_norm: bool = False,
+    width: float = 1.0,
+    pool_size: int = 7,
+    hidden_features: int = 4096,
+) -> list[LayerSummary]:
+    """Count what every layer holds and does for one image, without building a tensor.
+
+    The first row is the input itself. `image_size` is a side in pixels or (height, width). The
+    keyword arguments are those of `VGGNet`; with `batch_norm` each normalisation has its own row.
+    A row `avgpool` appears only where the pooling to `pool_size` changes the map, which at 224
+    pixels it does not (the paper has no such layer).
+
+    Raises ValueError as `get_layers` does, and for an image smaller than the pools allow.
+    """
+    layers = get_layers(layer_config, width)
+    height, width_px = (image_size, image_size) if isinstance(image_size, int) else image_size
+    check_image_size(layers, height, width_px)
+
+    shape = (in_channels, height, width_px)
+    rows = [LayerSummary("input", shape, 0, 0, math.prod(shape))]
+    for name, entry in zip(layer_names(layers), layers, strict=True):
+        channels, height, width_px = shape
+        parameters = macs = 0
+        if entry == "M":
+            shape = (channels, height // 2, width_px // 2)
+        elif not isinstance(entry, str):
+            kernel_size, out_channels = entry
+            weights = kernel_size**2 * channels * out_channels
+            parameters = weights + out_channels
+            macs = weights * height * width_px
+            shape = (out_channels, height, width_px)
+        rows.append(LayerSummary(name, shape, parameters, macs, math.prod(shape)))
+        if batch_norm and not isinstance(entry, str):
+            norm = name.replace("conv", "bn")
+            rows.append(LayerSummary(norm, shape, 2 * shape[0], 0, math.prod(shape)))
+
+    pooled = (shape[0], pool_size, pool_size)
+    if pooled != shape:
+        rows.append(LayerSummary("avgpool", pooled, 0, 0, math.prod(pooled)))
+    in_features = math.prod(pooled)
+    for name, features in zip(
+        ("fc6", "fc7", "fc8"), (hidden_features, hidden_features, num_classes), strict=True
+    ):
+        weights = in_features * features
+        rows.append(LayerSummary(name, (features,), weights + features, weights, features))
+        in_features = features
+    return rows
+
+
+def total(rows: Sequence[LayerSummary]) -> LayerSummary:
+    """Add rows up: parameters, macs and activations of the whole, with the last row's shape."""
+    return LayerSummary(
+        "total",
+        rows[-1].output_shape,
+        sum(row.parameters for row in rows),
+        sum(row.macs for row in rows),
+        sum(row.activations for row in rows),
+    )
+
+
+def check_image_size(layers: Sequence[LayerSpec], height: int, width: int) -> None:
+    """Raise ValueError if an image of height x width pixels is too small for the pools."""
+    least = least_image_size(layers)
+    if min(height, width) < least:
+        pools = sum(entry == "M" for entry in layers)
+        raise ValueError(
+            f"an image of {height}x{width} pixels is too small for {pools} pools: "
+            f"each side needs at least {least}"
+        )

@@ -1,0 +1,145 @@
+"""VGGNet: a stack of convolutions made from a configuration, then three fully connected layers.
+
+    x (N, 3, 224, 224)
+      -> features    (N, 512, 7, 7)     convolutions and pools, from `layer_configs`
+      -> avgpool     (N, 512, 7, 7)     changes nothing at 224 px; lets other sizes through
+      -> classifier  (N, num_classes)   fc6, fc7, fc8
+
+PyTorch's torchvision has the plain configurations A, B, D and E. This class has all six, says what
+is wrong with a bad input, and is short enough to read. State dicts load both ways.
+
+Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1 (architecture), 3.1 (dropout).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from vgg_utils.configs import LayerSpec, check_image_size, get_layers
+
+
+def make_layer(
+    in_channels: int, layers: Sequence[LayerSpec], *, batch_norm: bool = False
+) -> nn.Sequential:
+    """Turn a configuration into convolutions, ReLUs, pools and normalisations.
+
+    Input (N, in_channels, H, W), output (N, last channels, H / 2**pools, W / 2**pools).
+    A k x k convolution is padded by k // 2, so it keeps the map's size: 1 for 3x3, 0 for 1x1.
+
+    Raises ValueError for a malformed entry.
+    """
+    modules: list[nn.Module] = []
+    channels = in_channels
+    for entry in get_layers(layers):
+        if entry == "M":
+            modules.append(nn.MaxPool2d(kernel_size=2, stride=2))
+        elif entry == "LRN":
+            # AlexNet's n=5, k=2, alpha=1e-4, beta=0.75. PyTorch divides alpha by n; AlexNet's
+            # formula does not, so alpha is multiplied by n here.
+            modules.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+        elif not isinstance(entry, str):
+            kernel_size, out_channels = entry
+            modules.append(nn.Conv2d(channels, out_channels, kernel_size, padding=kernel_size // 2))
+            if batch_norm:
+                modules.append(nn.BatchNorm2d(out_channels))
+            modules.append(nn.ReLU(inplace=True))
+            channels = out_channels
+    return nn.Sequential(*modules)
+
+
+class VGGNet(nn.Module):
+    """A network of Table 1, by name or from a list of layers of one's own.
+
+    Arguments:
+        in_channels: channels of the images, 3 for colour.
+        num_classes: length of the output.
+        layer_config: "A", "A-LRN", "B", "C", "D", "E", or a list such as [(3, 64), "M"].
+        batch_norm: normalise after each convolution (2015; the paper has none).
+        width: factor on every channel count, for small experiments.
+        pool_size: side of the map handed to fc6. The paper's is 7; use 1 for 32-pixel images.
+        hidden_features: length of fc6 and fc7.
+        dropout: probability of dropping a value after the ReLU of fc6 and of fc7.
+        init: how the weights start, see `initialise`.
+
+    Raises ValueError for a configuration it does not know or cannot read, and when called with
+    images of the wrong shape or too small for the pools.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        layer_config: str | Sequence[LayerSpec] = "A",
+        *,
+        batch_norm: bool = False,
+        width: float = 1.0,
+        pool_size: int = 7,
+        hidden_features: int = 4096,
+        dropout: float = 0.5,
+        init: str = "he",
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("in_channels", in_channels),
+            ("num_classes", num_classes),
+            ("pool_size", pool_size),
+            ("hidden_features", hidden_features),
+        ):
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        self.in_channels = in_channels
+        self.layers = get_layers(layer_config, width)
+        channels = [entry[1] for entry in self.layers if not isinstance(entry, str)]
+        if not channels:
+            raise ValueError("the configuration has no convolution: add one, such as (3, 64)")
+
+        self.features = make_layer(in_channels, self.layers, batch_norm=batch_norm)
+        self.avgpool = nn.AdaptiveAvgPool2d((pool_size, pool_size))
+        self.classifier = nn.Sequential(
+            nn.Linear(channels[-1] * pool_size**2, hidden_features),  # fc6
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_features, hidden_features),  # fc7
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_features, num_classes),  # fc8
+        )
+        initialise(self, init)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images (N, in_channels, H, W) to logits (N, num_classes)."""
+        if x.dim() != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"expected images of shape (N, {self.in_channels}, height, width), "
+                f"got {tuple(x.shape)}"
+            )
+        check_image_size(self.layers, x.shape[2], x.shape[3])
+        x = self.avgpool(self.features(x))
+        return self.classifier(torch.flatten(x, 1))
+
+
+def initialise(model: nn.Module, scheme: str = "he") -> None:
+    """Set the weights of convolutions and fully connected layers anew, and biases to zero.
+
+    "he": normal, variance 2 / fan_in, made for ReLU (He et al., 2015, Eq. 10).
+    "xavier": uniform, variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010, Eq. 16), which the
+        authors found to work without pre-training (Sect. 3.1).
+    "pytorch": leave PyTorch's default, uniform with variance 1 / (3 fan_in), biases included.
+
+    Raises ValueError for another name.
+    """
+    if scheme not in ("he", "xavier", "pytorch"):
+        raise ValueError(f"unknown initialisation {scheme!r}: choose 'he', 'xavier' or 'pytorch'")
+    if scheme == "pytorch":
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            if scheme == "he":
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            else:
+                nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
