@@ -1,0 +1,119 @@
+"""The arithmetic of configs.py against the paper's tables and against real modules."""
+
+import pytest
+import torch
+from torch import nn
+
+from vgg_utils.configs import get_layers, layer_configs, layer_names, summarise, total
+from vgg_utils.model import VGGNet
+
+SIX = list(layer_configs)
+
+
+def measured(net: nn.Module, image: torch.Tensor) -> list[tuple[tuple[int, ...], int]]:
+    """Run the network and note (output shape, parameters) of each layer that the book counts."""
+    seen = []
+
+    def note(module, inputs, output):
+        count = sum(parameter.numel() for parameter in module.parameters())
+        seen.append((tuple(output.shape[1:]), count))
+
+    kinds = (nn.Conv2d, nn.MaxPool2d, nn.LocalResponseNorm, nn.BatchNorm2d, nn.Linear)
+    for module in net.modules():
+        if isinstance(module, kinds):
+            module.register_forward_hook(note)
+    net(image)
+    return seen
+
+
+@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_rows_equal_what_the_modules_report(name, batch_norm):
+    with torch.device("meta"):
+        net = VGGNet(3, 1000, name, batch_norm=batch_norm, init="pytorch").eval()
+        seen = measured(net, torch.empty(1, 3, 224, 224))
+    rows = summarise(name, batch_norm=batch_norm)[1:]
+    assert [(row.output_shape, row.parameters) for row in rows] == seen
+
+
+@pytest.mark.parametrize("size", [32, 100, (64, 96), (255, 417)])
+def test_rows_equal_the_modules_at_other_sizes_and_widths(size):
+    height, width = (size, size) if isinstance(size, int) else size
+    net = VGGNet(1, 7, "C", width=0.25, pool_size=2, hidden_features=24).eval()
+    seen = measured(net, torch.zeros(1, 1, height, width))
+    rows = summarise(
+        "C", size, in_channels=1, num_classes=7, width=0.25, pool_size=2, hidden_features=24
+    )
+    counted = [row for row in rows if row.name not in ("input", "avgpool")]
+    assert [(row.output_shape, row.parameters) for row in counted] == seen
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_macs_equal_torchs_flop_counter(name):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        net = VGGNet(3, 1000, name, init="pytorch").eval()
+        counter = FlopCounterMode(display=False)
+        with counter:
+            net(torch.empty(1, 3, 192, 256))
+    assert 2 * total(summarise(name, (192, 256))).macs == counter.get_total_flops()
+
+
+def test_weight_layers_by_name():
+    names = layer_names(layer_configs["C"])
+    assert names[:3] == ["conv1_1", "conv1_2", "pool1"]
+    assert names[-4:] == ["conv5_1", "conv5_2", "conv5_3", "pool5"]
+    assert layer_names(layer_configs["A-LRN"])[:3] == ["conv1_1", "lrn1", "pool1"]
+
+
+def test_unknown_name_lists_the_six():
+    with pytest.raises(ValueError, match="VGG16") as error:
+        get_layers("VGG16")
+    assert all(repr(name) in str(error.value) for name in SIX)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "P",
+        (3,),
+        (3, 64, 1),
+        (2, 64),
+        (0, 64),
+        (3, 0),
+        (3, -1),
+        (3.0, 64),
+        (True, 64),
+        64,
+        None,
+        "m",
+    ],
+)
+def test_malformed_entry_is_named_with_its_place(entry):
+    with pytest.raises(ValueError, match="layer 2 is") as error:
+        get_layers([(3, 64), "M", entry])
+    assert repr(entry) in str(error.value)
+
+
+def test_empty_configuration_and_bad_width():
+    with pytest.raises(ValueError, match="empty"):
+        get_layers([])
+    for width in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="width"):
+            get_layers("A", width)
+
+
+def test_too_small_an_image_names_the_least_size():
+    with pytest.raises(ValueError, match="at least 32"):
+        summarise("A", 31)
+    with pytest.raises(ValueError, match="31x64"):
+        summarise("A", (31, 64))
+    assert summarise("A", 32)[-1].output_shape == (1000,)
+
+
+def test_getting_layers_leaves_the_table_alone():
+    layers = get_layers("A", width=0.5)
+    layers[0] = "M"
+    assert layer_configs["A"][0] == (3, 64)
+    assert get_layers("A", width=0.001)[0] == (3, 1)

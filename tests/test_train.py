@@ -1,0 +1,246 @@
+"""Data, evaluation and training: on the embedded digits, in seconds."""
+
+import math
+
+import pytest
+import torch
+from sklearn.datasets import load_digits as bundled_digits
+from sklearn.metrics import top_k_accuracy_score
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from vgg_utils.data import ImageData, load_cifar10, load_digits, random_flip, random_shift
+from vgg_utils.evaluate import predict, top_k_error
+from vgg_utils.model import VGGNet
+from vgg_utils.train import fit
+
+
+def small_net(seed=0):
+    torch.manual_seed(seed)
+    return VGGNet(
+        1, 10, [(3, 16), "M", (3, 32), "M"], batch_norm=True, pool_size=2, hidden_features=64,
+        dropout=0.2,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits(16)
+
+
+def test_digits_are_all_there_once_and_split_by_class(digits):
+    data = load_digits(8)
+    images = torch.cat([data.train.tensors[0], data.test.tensors[0]]) + data.mean
+    rebuilt = sorted(tuple((16 * image).round().int().flatten().tolist()) for image in images)
+    assert rebuilt == sorted(
+        tuple(image.astype(int).flatten()) for image in bundled_digits().images
+    )
+    counts = [torch.bincount(half.tensors[1], minlength=10) for half in (data.train, data.test)]
+    share = counts[1] / (counts[0] + counts[1])
+    assert (share - 500 / 1797).abs().max() < 0.01
+
+
+def test_mean_is_that_of_the_training_set_alone(digits):
+    assert digits.train.tensors[0].mean().abs() < 1e-6
+    assert digits.test.tensors[0].mean().abs() > 1e-5
+    assert digits.train.tensors[0].shape == (1297, 1, 16, 16)
+
+
+def test_split_depends_on_the_seed_alone():
+    first, again, other = load_digits(8, seed=1), load_digits(8, seed=1), load_digits(8, seed=2)
+    assert torch.equal(first.test.tensors[0], again.test.tensors[0])
+    assert not torch.equal(first.test.tensors[1], other.test.tensors[1])
+
+
+def test_digits_refuse_what_cannot_be():
+    with pytest.raises(ValueError, match="at least 8"):
+        load_digits(7)
+    with pytest.raises(ValueError, match="test_size"):
+        load_digits(test_size=1797)
+
+
+def test_random_shift_moves_each_image_whole():
+    torch.manual_seed(0)
+    images = torch.zeros(400, 2, 9, 9)
+    images[:, 0, 4, 4], images[:, 1, 4, 5] = 1, 2
+    moved = random_shift(images, 3, fill=0.0)
+    assert moved.shape == images.shape
+    places = set()
+    for image in moved:
+        (row, column), (other_row, other_column) = image[0].nonzero()[0], image[1].nonzero()[0]
+        assert (row, column + 1) == (other_row, other_column)  # channels move together
+        places.add((int(row), int(column)))
+    assert places == {(r, c) for r in range(1, 8) for c in range(1, 8)}
+    assert torch.equal(random_shift(images, 0), images)
+
+
+def test_random_shift_fills_and_refuses():
+    torch.manual_seed(0)
+    assert set(random_shift(torch.ones(50, 1, 4, 4), 2, fill=-0.5).unique().tolist()) == {-0.5, 1.0}
+    with pytest.raises(ValueError, match="negative"):
+        random_shift(torch.ones(1, 1, 4, 4), -1)
+
+
+def test_random_flip_mirrors_about_half():
+    torch.manual_seed(0)
+    images = torch.arange(12.0).reshape(1, 1, 3, 4).repeat(1000, 1, 1, 1)
+    flipped = random_flip(images)
+    mirrored = (flipped[:, 0, 0, 0] == 3).float()
+    assert 0.4 < mirrored.mean() < 0.6
+    assert torch.equal(flipped[mirrored.bool()][0], images[0].flip(2))
+
+
+def test_top_k_error_equals_scikit_learns():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(300, 10), torch.randint(0, 10, (300,))
+    for k in (1, 3, 5):
+        hits = top_k_accuracy_score(labels, logits, k=k, labels=range(10))
+        assert top_k_error(logits, labels, k) == pytest.approx(100 * (1 - hits))
+    assert top_k_error(logits, labels, 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "k"),
+    [
+        (torch.zeros(3, 2), torch.zeros(2).long(), 1),
+        (torch.zeros(0, 2), torch.zeros(0).long(), 1),
+        (torch.zeros(3), torch.zeros(3).long(), 1),
+        (torch.zeros(3, 4), torch.zeros(3).long(), 5),
+        (torch.zeros(3, 4), torch.zeros(3).long(), 0),
+    ],
+)
+def test_top_k_error_refuses_what_does_not_fit(logits, labels, k):
+    with pytest.raises(ValueError):
+        top_k_error(logits, labels, k)
+
+
+def test_predict_does_not_depend_on_the_batch_size_and_keeps_the_mode(digits):
+    net = small_net()
+    images = digits.test.tensors[0][:50]
+    net.train()
+    one = predict(net, images, batch_size=7)
+    assert net.training
+    torch.testing.assert_close(one, predict(net.eval(), images, batch_size=50))
+    assert not net.training
+
+
+def test_one_step_is_the_papers_update():
+    """v <- 0.9 v - lr (gradient + 5e-4 w); w <- w + v, from rest, on one batch (Sect. 3.1)."""
+    torch.manual_seed(0)
+    images, labels = torch.randn(6, 4), torch.randint(0, 3, (6,))
+    net = nn.Linear(4, 3)
+    weight = net.weight.detach().clone().requires_grad_()
+    bias = net.bias.detach().clone().requires_grad_()
+    velocities = [torch.zeros_like(weight), torch.zeros_like(bias)]
+    for _ in range(2):
+        loss = nn.functional.cross_entropy(images @ weight.T + bias, labels)
+        gradients = torch.autograd.grad(loss, (weight, bias))
+        velocities = [
+            0.9 * v - 0.01 * (gradient + 5e-4 * w)
+            for v, gradient, w in zip(velocities, gradients, (weight, bias), strict=True)
+        ]
+        weight, bias = (
+            (w + v).detach().requires_grad_()
+            for w, v in zip((weight, bias), velocities, strict=True)
+        )
+    half = TensorDataset(images, labels)
+    fit(net, ImageData(half, half, list("abc"), torch.zeros(1)), epochs=2, progress=False)
+    torch.testing.assert_close(net.weight, weight)
+    torch.testing.assert_close(net.bias, bias)
+
+
+def test_learning_rate_drops_after_the_named_epochs(digits):
+    history = fit(small_net(), digits, epochs=4, batch_size=256, drop_at=[1, 3], progress=False)
+    rates = [row["learning_rate"] for row in history]
+    assert rates == pytest.approx([0.01, 0.001, 0.001, 0.0001])
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+
+
+def test_fit_learns_the_digits_and_shuffled_labels_teach_nothing(digits):
+    history = fit(small_net(), digits, epochs=6, progress=False)
+    assert history[-1]["test_error"] < 8
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+    images, labels = digits.train.tensors
+    torch.manual_seed(0)
+    nonsense = digits._replace(train=TensorDataset(images, labels[torch.randperm(len(labels))]))
+    history = fit(small_net(), nonsense, epochs=3, progress=False)
+    assert history[-1]["test_error"] > 60
+
+
+def test_fit_repeats_exactly_from_a_seed(digits):
+    shift = lambda batch: random_shift(batch, 1)  # noqa: E731
+    runs = [
+        fit(small_net(), digits, epochs=2, seed=seed, augment=shift, progress=False)
+        for seed in (3, 3, 4)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_history_holds_the_last_models_error(digits):
+    net = small_net()
+    history = fit(net, digits, epochs=2, progress=False)
+    images, labels = digits.test.tensors
+    assert history[-1]["test_error"] == top_k_error(predict(net, images), labels)
+
+
+def test_last_batch_of_one_joins_its_neighbour():
+    """Batch normalisation on a 1x1 map refuses a single image; 1297 = 81 * 16 + 1."""
+    torch.manual_seed(0)
+    net = VGGNet(1, 10, [(3, 4), "M"], batch_norm=True, pool_size=1, hidden_features=4)
+    images, labels = torch.randn(17, 1, 2, 2), torch.randint(0, 10, (17,))
+    half = TensorDataset(images, labels)
+    history = fit(
+        net, ImageData(half, half, [], torch.zeros(1)), epochs=1, batch_size=16, progress=False
+    )
+    assert math.isfinite(history[0]["train_loss"])
+
+
+def test_infinite_loss_stops_at_once_and_says_where(digits):
+    images, labels = digits.train.tensors
+    broken = images.clone()
+    broken[5] = float("nan")
+    data = digits._replace(train=TensorDataset(broken, labels))
+    with pytest.raises(RuntimeError, match=r"epoch 1, step \d+, with a learning rate of 0.01"):
+        fit(small_net(), data, progress=False)
+
+
+@pytest.mark.parametrize("options", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}])
+def test_fit_refuses_settings_out_of_range(digits, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        fit(small_net(), digits, **options)
+
+
+def test_cifar10_through_torchvision(tmp_path):
+    """A tiny stand-in with CIFAR-10's own file format, read by torchvision without a download."""
+    datasets = pytest.importorskip("torchvision.datasets")
+    import hashlib
+    import pickle
+    from unittest import mock
+
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+
+    def write(name, content):
+        (folder / name).write_bytes(pickle.dumps(content))
+        return [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
+
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (4, 3072), dtype=np.uint8)
+    train = [write("data_batch_1", {"data": pixels[:3], "labels": [0, 9, 4]})]
+    test = [write("test_batch", {"data": pixels[3:], "labels": [7]})]
+    names = [f"class{i}" for i in range(10)]
+    meta = write("batches.meta", {"label_names": names})
+    with mock.patch.multiple(
+        datasets.CIFAR10,
+        train_list=train,
+        test_list=test,
+        meta={"filename": meta[0], "key": "label_names", "md5": meta[1]},
+    ):
+        data = load_cifar10(tmp_path)
+    assert data.classes == names
+    assert data.train.tensors[1].tolist() == [0, 9, 4]
+    restored = (data.test.tensors[0] + data.mean[None, :, None, None]) * 255
+    assert torch.equal(restored.round().byte().flatten(), torch.from_numpy(pixels[3]))
