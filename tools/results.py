@@ -34,7 +34,7 @@ EXPERIMENTS = {
         "seeds": [1, 2, 3, 4, 5],
         "variants": {
             "A with batch norm": {"layer_config": "A", "batch_norm": True},
-            "A as in the paper": {"layer_config": "A", "batch_norm": False},
+            "A without batch norm": {"layer_config": "A", "batch_norm": False},
         },
         "model": {"width": 0.125, "pool_size": 1, "hidden_features": 512},
         "fit": {"epochs": 10, "batch_size": 32, "drop_at": [8]},
