@@ -112,6 +112,12 @@ def test_too_small_an_image_names_the_least_size():
     assert summarise("A", 32)[-1].output_shape == (1000,)
 
 
+@pytest.mark.parametrize("size", [224.0, (224, 224, 3), "224", (64, 64.0)])
+def test_image_size_of_the_wrong_form_is_named(size):
+    with pytest.raises(ValueError, match="image_size must be a side in pixels"):
+        summarise("A", size)
+
+
 def test_getting_layers_leaves_the_table_alone():
     layers = get_layers("A", width=0.5)
     layers[0] = "M"

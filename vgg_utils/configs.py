@@ -159,7 +159,10 @@ def summarise(
     Raises ValueError as `get_layers` does, and for an image smaller than the pools allow.
     """
     layers = get_layers(layer_config, width)
-    height, width_px = (image_size, image_size) if isinstance(image_size, int) else image_size
+    sides = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    if len(sides) != 2 or not all(type(side) is int for side in sides):
+        raise ValueError(f"image_size must be a side in pixels or (height, width), got {image_size!r}")
+    height, width_px = sides
     check_image_size(layers, height, width_px)
 
     shape = (in_channels, height, width_px)
