@@ -251,7 +251,7 @@ def _weight_layers_of_c(answer: Any) -> str | None:
     if answer[0] == len(layer_configs["C"]) + fully_connected:
         return "A max-pool has no weights, so it is no weight layer."
     if answer[0] != right[0]:
-        return "The first number is off: count the convolutions of C and the three fully connected."
+        return "The first number is off: count C's convolutions and the fully connected layers."
     return "The second number is off: count the entries of C whose kernel size is 1."
 
 
@@ -264,23 +264,21 @@ def _gain_from_jitter(answer: Any) -> str | None:
         for table in ("table3", "table4")
         for row in load_record("paper")[table]["rows"]
     }
-    fixed, jittered = rows["table3", "D", "384"], rows["table3", "D", "[256;512]"]
 
-    def is_gain(before: float, after: float) -> bool:
-        return bool(abs(answer - (before - after)) < 0.01)
+    def is_gain(table: str, config: str, scale: str = "384", key: str = "top1_val") -> bool:
+        before, after = rows[table, config, scale], rows[table, config, "[256;512]"]
+        return abs(answer - (before[key] - after[key])) < 0.01
 
-    if is_gain(fixed["top1_val"], jittered["top1_val"]):
+    if is_gain("table3", "D"):
         return None
-    if is_gain(jittered["top1_val"], fixed["top1_val"]):
+    if answer < 0:
         return "The sign is turned: a fall in error is a gain."
-    if is_gain(fixed["top5_val"], jittered["top5_val"]):
+    if is_gain("table3", "D", key="top5_val"):
         return "That is the gain in top-5 error; top-1 is asked for."
-    if is_gain(rows["table3", "D", "256"]["top1_val"], jittered["top1_val"]):
-        return "That is the gain over S = 256; the jittered net was fine-tuned from S = 384."
-    if is_gain(rows["table4", "D", "384"]["top1_val"], rows["table4", "D", "[256;512]"]["top1_val"]):
+    if is_gain("table4", "D"):
         return "Those rows are of Table 4, with three test scales; Table 3 has one."
-    if is_gain(rows["table3", "E", "384"]["top1_val"], rows["table3", "E", "[256;512]"]["top1_val"]):
-        return "That is the gain of E."
+    if is_gain("table3", "D", scale="256") or is_gain("table3", "E"):
+        return "Compare D with D, and with the net of S = 384, from which it was fine-tuned."
     return "Subtract the top-1 error of D at [256;512] from that at 384, both in Table 3."
 
 

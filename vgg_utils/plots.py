@@ -6,12 +6,16 @@ and in print. At 5.6 inches wide their text stays legible on a phone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from vgg_utils.configs import LayerSummary
+    from vgg_utils.receptive_field import ReceptiveField
 
 # Okabe and Ito's palette, safe for colour-blind readers.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -88,3 +92,460 @@ def training_curves(histories: Sequence[Sequence[dict[str, float]]]) -> Figure:
     errors.set_ylim(bottom=0)
     errors.set_xlabel("epoch")
     return figure
+
+
+# Chapter 3
+
+
+def draw_network(rows: Sequence[LayerSummary]) -> Figure:
+    """Draw a network from the rows of `summarise`, each box one layer's output, to scale.
+
+    A box is as high and as deep as its map and as long as it has channels; lengths have a scale of
+    their own. Fully connected layers are bars, as high as they have outputs, on a third scale.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
+
+    maps = [row for row in rows if len(row.output_shape) == 3 and row.name != "avgpool"]
+    full = [row for row in rows if len(row.output_shape) == 1]
+    tallest = 1.75 / max(max(row.output_shape[1:]) for row in maps)  # inches per pixel
+    gap, left, column = 0.26, 1.0, 0.49
+    blocks = sum(row.name.startswith("pool") for row in maps)
+    room = WIDTH - left - 0.34 - gap * blocks - column * len(full) - 0.2
+    longest = room / sum(row.output_shape[0] for row in maps)  # inches per channel
+
+    figure = plt.figure(figsize=(WIDTH, 3.55), layout="none")
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set(xlim=(0, WIDTH), ylim=(-1.95, 1.6), aspect="equal")
+    axis.axis("off")
+
+    columns: list[tuple[float, str, str, str]] = []  # where, and three lines of text
+    kinds: dict[str, tuple[str, str]] = {}
+    x = begin = left
+    channels = 0
+    for row in maps:
+        kind, colour, hatch = _kind(row, channels)
+        channels, height, width = row.output_shape
+        length = max(channels * longest, 0.04)
+        x += gap / 2 if kind == "max-pool" else 0
+        _box(axis, x, length, height * tallest, width * tallest, colour, hatch)
+        kinds[kind] = (colour, hatch)
+        x += length
+        side = f"{height}" if height == width else f"{height}x{width}"
+        if kind == "image":
+            columns.append((x - length / 2, "input", side, f"{channels}"))
+            begin = x = x + 0.3
+        elif kind == "max-pool":
+            begin = x = x + gap / 2
+        elif row.name.startswith("conv"):
+            columns = [entry for entry in columns if entry[1] != row.name[4]]
+            columns.append(((begin + x) / 2, row.name[4], side, f"{channels}"))
+    if kind == "max-pool":
+        columns.append((x - (length + gap) / 2, row.name, side, f"{channels}"))
+    for index, row in enumerate(full):
+        (outputs,) = row.output_shape
+        centre = WIDTH - column * (len(full) - index - 0.5)
+        bar = 1.1 * outputs / max(entry.output_shape[0] for entry in full)
+        _box(axis, centre - 0.06, 0.12, bar, 0.0, GREY, "")
+        columns.append((centre, row.name, "", f"{outputs}"))
+    kinds["fully connected"] = (GREY, "")
+
+    for text, y in (("block", -1.34), ("map side", -1.58), ("channels", -1.82)):
+        axis.text(0.02, y, text, va="center", color=GREY)
+    edge = 0.0
+    for centre, *texts in columns:
+        centre = max(centre, edge + 0.2)  # keeps the numbers of thin blocks apart
+        for text, y in zip(texts, (-1.34, -1.58, -1.82), strict=True):
+            axis.text(centre, y, text, ha="center", va="center")
+        edge = centre + 0.2
+    handles = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=kind)
+        for kind, (colour, hatch) in kinds.items()
+    ]
+    axis.legend(
+        handles=handles, loc="upper right", ncols=2, fontsize=11, handlelength=1.2,
+        columnspacing=1.0, borderaxespad=0.1,
+    )  # fmt: skip
+    return figure
+
+
+def _kind(row: LayerSummary, in_channels: int) -> tuple[str, str, str]:
+    """Return what kind of layer a row is, with its colour and hatch."""
+    if row.name == "input":
+        return "image", GREEN, ""
+    if row.name.startswith("pool"):
+        return "max-pool", ORANGE, ""
+    if not row.name.startswith("conv"):
+        return "normalisation", RED, "xxx"
+    # weights and biases are (k * k * in_channels + 1) * channels
+    kernel_size = round(((row.parameters // row.output_shape[0] - 1) / in_channels) ** 0.5)
+    colour, hatch = (PURPLE, "///") if kernel_size == 1 else (BLUE, "")
+    return f"{kernel_size}x{kernel_size} convolution", colour, hatch
+
+
+def _box(
+    axis: Axes, x: float, length: float, height: float, depth: float, colour: str, hatch: str
+) -> None:
+    """Draw a box seen from the front, above and right; its middle axis lies on y = 0."""
+    slant = 0.34
+    low, high, near = -height / 2, height / 2, -slant * depth / 2
+    back = slant * depth
+    front = [(x, low), (x + length, low), (x + length, high), (x, high)]
+    top = [(x, high), (x + length, high), (x + length + back, high + back), (x + back, high + back)]
+    end = [
+        (x + length, low), (x + length + back, low + back),
+        (x + length + back, high + back), (x + length, high),
+    ]  # fmt: skip
+    for corners, shade in ((front, 0.0), (top, 0.45), (end, 0.25)):
+        axis.fill(
+            *zip(*((across + near, up + near) for across, up in corners), strict=True),
+            facecolor=_lighter(colour, shade), edgecolor="white", linewidth=0.7,
+            hatch=hatch if shade == 0 else None,
+        )  # fmt: skip
+
+
+def _lighter(colour: str, share: float) -> tuple[float, ...]:
+    """Mix a colour with white."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(value + (1 - value) * share for value in to_rgb(colour))
+
+
+def cost_by_block(costs: Mapping[str, LayerSummary]) -> Figure:
+    """Draw each block's share of the parameters, the multiply-accumulates and the activations.
+
+    `costs` maps a block's name to the sum of its rows.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 5.2), sharex=True, sharey=True)
+    for axis, field, name, unit, colour in (
+        (axes[0], "parameters", "Parameters", "million", BLUE),
+        (axes[1], "macs", "Multiply-accumulates", "billion", ORANGE),
+        (axes[2], "activations", "Activations", "million", GREEN),
+    ):
+        values = [getattr(cost, field) for cost in costs.values()]
+        shares = [100 * value / sum(values) for value in values]
+        bars = axis.bar([key.removeprefix("block ") for key in costs], shares, color=colour)
+        axis.bar_label(bars, [_percent(share) for share in shares], padding=1)
+        whole = sum(values) / {"million": 1e6, "billion": 1e9}[unit]
+        axis.set_title(f"{name}, % of {whole:.2f} {unit}")
+        axis.set(ylim=(0, 95), yticks=[])
+        axis.spines["left"].set_visible(False)
+        axis.tick_params(bottom=False)
+        axis.grid(False)
+    axes[2].set_xlabel("block of convolutions, or layer")
+    return figure
+
+
+def _percent(share: float) -> str:
+    """Write a share so that a small one does not look like none."""
+    if 0 < share < 0.05:
+        return "<0.1"
+    return f"{share:.1f}" if 0 < share < 1 else f"{share:.0f}"
+
+
+# Chapter 2
+
+
+def stacked_windows() -> Figure:
+    """Draw the 1, 3, 5 and 7 cells aside that one unit sees through three 3x3 layers."""
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Polygon
+
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.9))
+    axis.set_axis_off()
+    axis.set_aspect("equal")
+    slant, flat, gap, margin = 0.45, 0.42, 4.6, 1
+    levels = [
+        (7, BLUE, "7 × 7 pixels,\nthree layers down"),
+        (5, GREEN, "5 × 5 units,\ntwo layers down"),
+        (3, ORANGE, "sees 3 × 3 units,\none layer down"),
+        (1, RED, "one unit after\nthree 3 × 3 layers"),
+    ]
+
+    def project(x: float, y: float, level: int) -> tuple[float, float]:
+        return x + slant * y, flat * y + gap * level
+
+    def corners(half: float, level: int) -> list[tuple[float, float]]:
+        signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        return [project(half * a, half * b, level) for a, b in signs]
+
+    for level, (side, colour, label) in enumerate(levels):
+        count = side + 2 * margin
+        for row in range(count):
+            for column in range(count):
+                x, y = column - count / 2, row - count / 2
+                inside = margin <= row < count - margin and margin <= column < count - margin
+                cell = [(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)]
+                axis.add_patch(
+                    Polygon(
+                        [project(*point, level) for point in cell],
+                        facecolor=colour if inside else "white",
+                        edgecolor="white" if inside else "#C8C8C8",
+                        linewidth=0.8,
+                        zorder=2 * level,
+                    )
+                )
+        if level:
+            below = levels[level - 1][0]
+            for top, foot in zip(
+                corners(side / 2, level), corners(below / 2, level - 1), strict=True
+            ):
+                axis.plot(*zip(top, foot, strict=True), color=GREY, linewidth=1, zorder=2 * level)
+        axis.text(7.4, gap * level, label, va="center", fontsize=11)
+    axis.set_xlim(-6.8, 14.6)
+    axis.set_ylim(-2.3, gap * 3 + 1.2)
+    return figure
+
+
+def fields_on_image(
+    image: Any,
+    fields: Mapping[str, tuple[tuple[float, float], tuple[float, float]]],
+    *,
+    title: str | None = None,
+) -> Figure:
+    """Outline fields on an image; what lies beyond the image is hatched as padding.
+
+    `fields` maps a label to ((left, right), (top, bottom)) in input pixels, as two calls of
+    `ReceptiveField.interval` give them.
+    """
+    import matplotlib.pyplot as plt
+    import numpy as np
+    from matplotlib.patches import Rectangle
+
+    pixels = np.asarray(image)
+    height, width = pixels.shape[:2]
+    low = min(0, *(min(x[0], y[0]) for x, y in fields.values())) - 6
+    high = max(height, width, *(max(x[1], y[1]) for x, y in fields.values())) + 6
+    figure, axis = plt.subplots(figsize=(WIDTH, WIDTH))
+    axis.grid(False)
+    if low < -6 or high > max(height, width) + 6:
+        axis.add_patch(
+            Rectangle(
+                (low, low),
+                high - low,
+                high - low,
+                facecolor="#F0F0F0",
+                edgecolor="#CDCDCD",
+                hatch="//",
+                linewidth=0,
+            )
+        )
+    axis.imshow(pixels, extent=(0, width, height, 0), zorder=1)
+    colours = [BLUE, RED, GREEN, PURPLE, ORANGE, SKY]
+    notes = 0
+    for (label, (x, y)), colour in zip(fields.items(), colours, strict=False):
+        for edge, thickness in (("white", 4.5), (colour, 2.2)):
+            axis.add_patch(
+                Rectangle(
+                    (x[0], y[0]),
+                    x[1] - x[0],
+                    y[1] - y[0],
+                    fill=False,
+                    edgecolor=edge,
+                    linewidth=thickness,
+                    zorder=2,
+                )
+            )
+        box = {"facecolor": "white", "edgecolor": colour, "pad": 1.8}
+        if x[1] - x[0] > 0.19 * width:
+            axis.text(x[0] + 2, y[0] + 2, label, va="top", zorder=3, bbox=box)
+        else:  # too small to write in: a label to the right, tied by a line
+            axis.annotate(
+                label,
+                (x[1], (y[0] + y[1]) / 2),
+                (0.79 * width, (0.44 + 0.11 * notes) * height),
+                va="center",
+                zorder=3,
+                bbox=box,
+                arrowprops={"arrowstyle": "-", "color": "white", "linewidth": 1.5},
+            )
+            notes += 1
+    axis.set_xlim(low, high)
+    axis.set_ylim(high, low)
+    axis.set_xticks([0, width // 2, width])
+    axis.set_yticks([0, height // 2, height])
+    axis.set_xlabel("input pixels")
+    if title:
+        axis.set_title(title)
+    return figure
+
+
+def receptive_field_explorer(
+    image: Any,
+    chains: Mapping[str, Sequence[ReceptiveField]],
+    *,
+    config: str = "D",
+    layer: str = "conv4_3",
+    credit: str = "",
+) -> str:
+    """Return a figure as HTML in which a reader walks through layers and units on a photograph.
+
+    `image` is a square picture; `chains` maps a configuration's name to the rows that
+    `receptive_field` gave for it. `config` and `layer` name what is shown first, which is also
+    what stays where no JavaScript runs. `credit` is a line of HTML below the picture. The result
+    needs no server, and several may stand on a page.
+
+    Raises ValueError for an image that is not square, or a configuration or layer not in `chains`.
+    """
+    import base64
+    import html
+    import io
+    import json
+    import math
+    from importlib.resources import files
+
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(image)
+    side = pixels.shape[0]
+    if pixels.shape[1] != side:
+        raise ValueError(f"the image must be square, got {side}x{pixels.shape[1]} pixels")
+    data: dict[str, list[tuple[str, int, int, float, int]]] = {}
+    for name, rows in chains.items():
+        units = side
+        data[name] = []
+        for row in rows:
+            window = row.dilation * (row.kernel_size - 1) + 1
+            units = (units + 2 * row.padding - window) // row.stride + 1
+            data[name].append((row.name, row.receptive_field, row.jump, row.start, units))
+    shown = [entry for entry in data.get(config, []) if entry[0] == layer]
+    if not shown:
+        raise ValueError(f"no layer {layer!r} in configuration {config!r}: see `chains`")
+
+    name, field, jump, start, units = shown[0]
+    unit = math.floor((side / 2 - start) / jump + 0.5)
+    centre = start + unit * jump
+    low, high = centre - field / 2, centre + field / 2
+    area = (min(side, high) - max(0, low)) ** 2
+    output = (
+        f"{config}, {name}: field {field} × {field} px, jump {jump} px. "
+        f"The unit in row {unit + 1}, column {unit + 1} of {units} × {units} "
+        f"sees {area / side**2:.1%} of the image; "
+        f"{1 - area / field**2:.1%} of its field is padding."
+    )
+    # The widest field of all, over all units, decides how much padding must be in view.
+    reach = max(
+        max(f / 2 - s, s + (n - 1) * j + f / 2 - side)
+        for entries in data.values()
+        for _, f, j, s, n in entries
+    )
+    ground = math.ceil(max(reach, 0)) + 4
+    span = side + 2 * ground
+
+    def square(begin: float, end: float) -> str:
+        return f"M{begin:g} {begin:g}H{end:g}V{end:g}H{begin:g}Z"
+
+    jpeg = io.BytesIO()
+    Image.fromarray(pixels).save(jpeg, "JPEG", quality=80, optimize=True)
+    values = {
+        "fields": html.escape(json.dumps(data, separators=(",", ":"))).replace("&quot;", '"'),
+        "side": str(side),
+        "config": html.escape(config),
+        "layer": html.escape(layer),
+        "output": html.escape(output),
+        "view": f"{-ground} {-ground} {span} {span}",
+        "ground": f'x="{-ground}" y="{-ground}" width="{span}" height="{span}"',
+        "caption": f'x="{10 - ground}" y="{24 - ground}"',
+        "photo": "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode(),
+        "veil": square(0, side) + square(max(0, low), min(side, high)),
+        "field": square(low, high),
+        "centre": f"{centre:g}",
+        "credit": credit,
+    }
+    page = files("vgg_utils").joinpath("receptive_field_explorer.html").read_text("utf-8")
+    for key, value in values.items():
+        page = page.replace("{{" + key + "}}", value)
+    return page
+
+
+# Chapter 1
+
+
+def dot_rows(
+    axis: Axes,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    value_format: str | None = None,
+) -> None:
+    """Draw one row for each label, from the top, with one kind of dot for each series.
+
+    Every series holds one value for each label; None leaves a gap. Within a row the series lie
+    below one another, so that equal values stay visible. `value_format`, such as ".1f", writes each
+    value beside its dot instead, all in the middle of the row.
+    """
+    colours, markers = (BLUE, ORANGE, GREEN, GREY), "osDv"
+    spread = 0.25 if value_format is None else 0.0
+    columns = list(series.values())
+    for index, (name, values) in enumerate(series.items()):
+        places = []
+        for row, value in enumerate(values):
+            if value is not None:
+                present = [at for at, column in enumerate(columns) if column[row] is not None]
+                offset = present.index(index) - (len(present) - 1) / 2
+                places.append((value, row + spread * offset))
+        axis.plot(
+            [value for value, _ in places],
+            [y for _, y in places],
+            markers[index],
+            color=colours[index],
+            markersize=8,
+            label=name,
+        )
+        if value_format is not None:
+            for value, y in places:
+                axis.annotate(
+                    format(value, value_format),
+                    (value, y),
+                    xytext=(8, 0),
+                    textcoords="offset points",
+                    va="center",
+                )
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.tick_params(left=False)
+    axis.margins(x=0.1)
+    axis.locator_params(axis="x", nbins=6)
+    axis.grid(False, axis="y")
+    for row in range(1, len(labels), 2):
+        axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
+    if len(series) > 1:
+        axis.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=len(series),
+            borderaxespad=0.2,
+            handletextpad=0.1,
+            columnspacing=1.0,
+        )
+
+
+def step_rows(axis: Axes, labels: Sequence[str], values: Sequence[float]) -> None:
+    """Draw a descent, from the top: each row's bar runs from the value above to its own."""
+    span = max(values) - min(values)
+    axis.plot(values[0], 0, "o", color=BLUE, markersize=8)
+    axis.annotate(
+        f"{values[0]:.1f}", (values[0], 0), (-8, 0), textcoords="offset points", va="center",
+        ha="right",
+    )  # fmt: skip
+    for row in range(1, len(values)):
+        before, after = values[row - 1], values[row]
+        axis.barh(row, before - after, left=after, height=0.5, color=BLUE)
+        axis.plot([before, before], [row - 1, row + 0.25], color=GREY, linewidth=1, zorder=0.5)
+        axis.annotate(
+            f"{after:.1f}", (after, row), (-5, 0), textcoords="offset points", va="center",
+            ha="right",
+        )  # fmt: skip
+        axis.annotate(
+            f"{after - before:+.1f}".replace("-", "\N{MINUS SIGN}"),
+            (before, row), (5, 0), textcoords="offset points", va="center", color=GREY,
+        )  # fmt: skip
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.set_xlim(min(values) - 0.15 * span, max(values) + 0.15 * span)
+    axis.tick_params(left=False)
+    axis.grid(False)
+    axis.locator_params(axis="x", nbins=6)

@@ -1,0 +1,27 @@
+"""Figures the book reads rather than computes: the published ones, and runs once measured.
+
+Each record is a JSON file in this folder. `paper.json` holds the paper's tables and facts, each
+with its place in the paper.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+
+def load_record(name: str) -> dict[str, Any]:
+    """Return a record by its file's name without the ending: `load_record("paper")`.
+
+    Raises ValueError for an unknown name, with the names there are.
+    """
+    known = sorted(
+        entry.name.removesuffix(".json")
+        for entry in files(__name__).iterdir()
+        if entry.name.endswith(".json")
+    )
+    if name not in known:
+        raise ValueError(f"unknown record {name!r}: choose one of {', '.join(known)}")
+    record: dict[str, Any] = json.loads(files(__name__).joinpath(f"{name}.json").read_text("utf-8"))
+    return record
