@@ -101,6 +101,14 @@ def test_max_pool_and_normalisation_in_the_probe():
     )
 
 
+def test_probe_of_a_lone_pool():
+    pool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+    left, _ = receptive_field([pool])[0].interval(4)
+    assert extent(gradient_probe(pool, 16, in_channels=1, unit=(4, 4))) == (left, left, 3, 3)
+    with pytest.raises(ValueError, match="dilated max-pool"):
+        gradient_probe(nn.MaxPool2d(3, dilation=2), 16)
+
+
 def test_effective_field_lies_within_and_is_centred():
     torch.manual_seed(0)
     stack = nn.Sequential(*[nn.Conv2d(1, 1, 3, padding=1) for _ in range(4)])

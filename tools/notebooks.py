@@ -8,6 +8,7 @@ machine paths; one kernel name; cells counted from 1. A notebook that fails is l
 """
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -24,7 +25,12 @@ def run(path: Path) -> None:
     """Execute one notebook in a fresh kernel in its own folder and write it back."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        notebook,
+        timeout=600,
+        coalesce_streams=True,  # one cell's prints are one output, however they arrived
+        kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
     clean(notebook)
@@ -61,6 +67,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all in book/")
     paths = parser.parse_args().notebooks or sorted(BOOK.glob("*.ipynb"))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the tests: sums come out the same
     failed = False
     for path in paths:
         begin = time.perf_counter()

@@ -361,7 +361,9 @@ def _steps(answer: Any) -> str | None:
     if math.isclose(answer, epochs * images / batch_size, rel_tol=1e-3):
         return "There is no part of a step. Round up in each epoch, before you multiply."
     if answer == math.ceil(epochs * images / batch_size):
-        return "Round up in each epoch, before you multiply: a batch does not reach over two epochs."
+        return (
+            "Round up in each epoch, before you multiply: a batch does not reach over two epochs."
+        )
     return "Count the batches of one epoch, the small last one included; then multiply by 10."
 
 
@@ -392,7 +394,9 @@ def _top_k(answer: Any) -> str | None:
         top1 = float(top_k_accuracy_score(labels, scores, k=1, labels=range(10)))
         if k > 1 and math.isclose(got, 100 * (1 - top1), abs_tol=0.01):
             return "It is right for k = 1, and k = 5 gives the same: use the k highest scores."
-        return f"For k = {k} it gives {got:.2f} on a test case where {100 * (1 - share):.2f} is right."
+        return (
+            f"For k = {k} it gives {got:.2f} on a test case where {100 * (1 - share):.2f} is right."
+        )
     return None
 
 

@@ -161,7 +161,9 @@ def summarise(
     layers = get_layers(layer_config, width)
     sides = image_size if isinstance(image_size, tuple) else (image_size, image_size)
     if len(sides) != 2 or not all(type(side) is int for side in sides):
-        raise ValueError(f"image_size must be a side in pixels or (height, width), got {image_size!r}")
+        raise ValueError(
+            f"image_size must be a side in pixels or (height, width), got {image_size!r}"
+        )
     height, width_px = sides
     check_image_size(layers, height, width_px)
 

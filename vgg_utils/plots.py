@@ -258,10 +258,10 @@ def stacked_windows() -> Figure:
     axis.set_aspect("equal")
     slant, flat, gap, margin = 0.45, 0.42, 4.6, 1
     levels = [
-        (7, BLUE, "7 × 7 pixels,\nthree layers down"),
-        (5, GREEN, "5 × 5 units,\ntwo layers down"),
-        (3, ORANGE, "sees 3 × 3 units,\none layer down"),
-        (1, RED, "one unit after\nthree 3 × 3 layers"),
+        (7, BLUE, "7x7 pixels,\nthree layers down"),
+        (5, GREEN, "5x5 units,\ntwo layers down"),
+        (3, ORANGE, "sees 3x3 units,\none layer down"),
+        (1, RED, "one unit after\nthree 3x3 layers"),
     ]
 
     def project(x: float, y: float, level: int) -> tuple[float, float]:
@@ -421,8 +421,8 @@ def receptive_field_explorer(
     low, high = centre - field / 2, centre + field / 2
     area = (min(side, high) - max(0, low)) ** 2
     output = (
-        f"{config}, {name}: field {field} × {field} px, jump {jump} px. "
-        f"The unit in row {unit + 1}, column {unit + 1} of {units} × {units} "
+        f"{config}, {name}: field {field}x{field} px, jump {jump} px. "
+        f"The unit in row {unit + 1}, column {unit + 1} of {units}x{units} "
         f"sees {area / side**2:.1%} of the image; "
         f"{1 - area / field**2:.1%} of its field is padding."
     )

@@ -117,7 +117,7 @@ def _read(entry: Any, index: int) -> tuple[Layer | None, bool]:
         layer, is_pool = entry, False
     elif isinstance(entry, tuple | list) and len(entry) == 2:
         layer, is_pool = Layer(entry[0], padding=entry[0] // 2), False
-    elif hasattr(entry, "kernel_size"):
+    elif hasattr(entry, "kernel_size") and "Transpose" not in kind:
         sizes = {
             name: _square(getattr(entry, name, 1), name, index)
             for name in ("kernel_size", "stride", "padding", "dilation")
@@ -166,17 +166,23 @@ def gradient_probe(
 
     `unit` is (row, column) on the module's output map, by default the middle one. Returns the
     gradient summed over channels, of shape (image_size, image_size).
+
+    Raises ValueError for a dilated max-pool, which has no averaging twin, and for a module that
+    does not put out a map.
     """
     import copy
 
     import torch
     from torch import nn
 
-    probe = copy.deepcopy(module).double().cpu().eval()
+    probe = nn.Sequential(copy.deepcopy(module)).double().cpu().eval()
     for parent in probe.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.MaxPool2d):
-                setattr(parent, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))
+                if child.dilation not in (1, (1, 1)):
+                    raise ValueError("gradient_probe cannot replace a dilated max-pool")
+                window = (child.kernel_size, child.stride, child.padding, child.ceil_mode)
+                setattr(parent, name, nn.AvgPool2d(*window))
             elif isinstance(child, nn.LocalResponseNorm | nn.BatchNorm2d):
                 setattr(parent, name, nn.Identity())
     for parameter_name, parameter in probe.named_parameters():
@@ -200,9 +206,11 @@ def effective_receptive_field(
     of 1; shape (image_size, image_size). Where the receptive field says what a unit can see, this
     says what it mostly looks at (Luo et al., 2016).
     """
+    import copy
+
     import torch
 
-    module = module.eval()
+    module = copy.deepcopy(module).eval()
     parameter = next(module.parameters())
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(image_size, image_size)
