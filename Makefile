@@ -1,0 +1,77 @@
+# The book's commands. `make` alone lists them.
+#
+# Nothing is needed but Python 3.10 or newer and make; everything else goes into .venv.
+
+PYTHON ?= python3
+PORT ?= 8000
+# `make book CPU=1` takes PyTorch's smaller build without CUDA (of use on Linux only).
+CPU ?=
+PIP_FLAGS ?= -q
+
+VENV := .venv
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PIP := $(BIN)/python -m pip --disable-pip-version-check $(PIP_FLAGS)
+READY := $(VENV)/.ready
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+# With -W -n a broken reference stops the build. --all: a warning met once is met again.
+# Warnings and errors come on stderr; what comes on stdout tells a reader nothing more.
+SITE := $(BIN)/jupyter-book build . --all -q -W -n --keep-going > /dev/null
+
+.DEFAULT_GOAL := help
+.PHONY: help book test serve notebooks address lock clean
+
+help:  ## List these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s%s\n", $$1, $$2}'
+
+book: $(READY)  ## Build the site into _build/html
+	$(SITE)
+	@echo
+	@echo "The book is built. Open _build/html/index.html, or run \`make serve\`."
+
+test: $(READY)  ## Check the code, run every notebook and every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy vgg_utils
+	$(BIN)/python -m pytest -q
+
+serve: $(READY)  ## Serve the built site on http://localhost:8000 (PORT=... for another)
+	@test -e _build/html/index.html || $(SITE)
+	@echo "The book is at http://localhost:$(PORT)/ until you press Ctrl-C."
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+notebooks: $(READY)  ## Run the notebooks from the top and store clean outputs (ONLY=book/... for one)
+	$(BIN)/python tools/notebooks.py $(ONLY)
+
+address:  ## Write the repository's address everywhere: make address REPO=owner/name
+	@$(PYTHON) tools/address.py $(REPO)
+
+lock: $(READY)  ## Renew requirements.txt from pyproject.toml (UPGRADE=1 for the newest versions)
+	$(BIN)/python -m venv build/uv
+	build/uv/$(notdir $(BIN))/python -m pip --disable-pip-version-check $(PIP_FLAGS) install uv
+	build/uv/$(notdir $(BIN))/uv pip compile -q --universal --python-version 3.10 pyproject.toml \
+		--group book --no-emit-index-url --custom-compile-command "make lock" \
+		$(if $(UPGRADE),--upgrade) -o requirements.txt
+	rm -rf build/uv
+
+clean:  ## Remove what was built; .venv stays
+	rm -rf _build build .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# Set-up runs when there is none or when the requirements have changed since.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "The book needs Python 3.10 or newer, and \`$(PYTHON)\` is not one." >&2; \
+		echo "Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+		echo "\`$(PYTHON)\` lacks the venv module. On Debian and Ubuntu: apt install python3-venv" >&2; \
+		exit 1; }
+	@echo "Setting up $(VENV): some minutes and gigabytes the first time (see README.md)."
+	@$(PYTHON) -m venv $(VENV)
+ifeq ($(CPU),)
+	@$(PIP) install -r requirements.txt
+else
+	@grep -v -E '^(cuda|nvidia)-|^triton=' requirements.txt > $(VENV)/requirements-cpu.txt
+	@$(PIP) install --extra-index-url $(CPU_INDEX) -r $(VENV)/requirements-cpu.txt
+endif
+	@$(PIP) install --no-deps -e .
+	@touch $(READY)

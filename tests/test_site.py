@@ -1,0 +1,349 @@
+"""The built site, as readers meet it: every page is loaded in a headless Chromium.
+
+The site is built once per session. BOOK_SITE names a site that is built already, CHROMIUM a browser
+that is not on the PATH.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+PAGES = [TOC["root"], *(c["file"] for part in TOC["parts"] for c in part["chapters"])]
+NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").exists()]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NO_CHROMIUM = (
+    "no Chromium found: install one (Debian, Ubuntu: sudo apt-get install chromium; macOS: brew "
+    "install --cask chromium; or any Google Chrome), or name its program in CHROMIUM"
+)
+
+
+# The site, built and served
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the book with warnings as errors, or take the one that BOOK_SITE names."""
+    if os.environ.get("BOOK_SITE"):
+        return Path(os.environ["BOOK_SITE"]).resolve()
+    out = tmp_path_factory.mktemp("book")
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
+    command += ["-W", "-n", "--keep-going", "--path-output", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"the book does not build:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+    return (out / "_build" / "html").resolve()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    """Serve the site on the loopback interface, as a static host would."""
+    handler = functools.partial(QuietHandler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Start the system's Chromium; skip without one, except in continuous integration."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail(NO_CHROMIUM)
+        pytest.skip(NO_CHROMIUM)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """Open a wide window in the light theme."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    yield context.new_page()
+    context.close()
+
+
+# What the files say
+
+
+class Document(HTMLParser):
+    """What the tests need of a page: its links, its anchors, its images, its text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = {""}
+        self.words = 0
+        self._article = self._skip = 0
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.anchors |= {values[key] or "" for key in ("id", "name") if key in values}
+        for key in ("href", "src"):
+            if values.get(key):
+                self.links.append(values[key] or "")
+        self._article += tag == "article"
+        self._skip += tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._article -= tag == "article"
+        self._skip -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if self._article and not self._skip:
+            self.words += len(data.split())
+
+
+@pytest.fixture(scope="session")
+def documents(site: Path) -> dict[Path, Document]:
+    return {path: Document(path) for path in sorted(site.rglob("*.html"))}
+
+
+def test_every_page_of_the_contents_is_there(site: Path, documents: dict[Path, Document]) -> None:
+    assert (site / "index.html").exists()
+    thin = {page: documents[site / f"{page}.html"].words for page in PAGES}
+    assert not {page: words for page, words in thin.items() if words < 150}
+
+
+def test_links_and_anchors_resolve(site: Path, documents: dict[Path, Document]) -> None:
+    broken = []
+    for path, document in documents.items():
+        for link in document.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not target.is_file():
+                broken.append(f"{path.relative_to(site)}: no file {link}")
+            elif target in documents and unquote(parts.fragment) not in documents[target].anchors:
+                broken.append(f"{path.relative_to(site)}: no anchor {link}")
+    assert not broken
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_page_offers_colab_and_download(
+    name: str, site: Path, documents: dict[Path, Document]
+) -> None:
+    links = documents[site / f"{name}.html"].links
+    repository = urlsplit(CONFIG["repository"]["url"]).path
+    branch = CONFIG["repository"]["branch"]
+    colab = f"https://colab.research.google.com/github{repository}/blob/{branch}/{name}.ipynb"
+    # Once from the theme's launch button, once from the line under the title.
+    assert links.count(colab) == 2, [link for link in links if "colab" in link]
+    assert f"https://github.com{repository}/raw/{branch}/{name}.ipynb" in links
+
+
+def test_reference_has_every_file_of_the_module(
+    site: Path, documents: dict[Path, Document]
+) -> None:
+    anchors = documents[site / "book/reference/api.html"].anchors
+    files = {path.stem for path in (ROOT / "vgg_utils").glob("*.py")} - {"__init__"}
+    assert {f"module-vgg_utils.{name}" for name in files} <= anchors
+
+
+def test_works_linked_in_chapters_are_in_the_bibliography() -> None:
+    known = (ROOT / "book/reference/references.bib").read_text("utf-8")
+    for name in NOTEBOOKS:
+        text = (ROOT / f"{name}.ipynb").read_text("utf-8")
+        works = set(re.findall(r"arxiv\.org/abs/(\d{4}\.\d{5})", text))
+        assert not {work for work in works if work not in known}, name
+
+
+def test_chapter_numbers_come_from_the_file_names(site: Path) -> None:
+    for name in NOTEBOOKS:
+        number = int(name.split("/")[-1][:2])
+        text = (site / f"{name}.html").read_text("utf-8")
+        assert f'<h1><span class="section-number">{number}. </span>' in text, name
+
+
+# What the browser says
+
+MEASURE = r"""() => {
+  const article = document.querySelector('article');
+  const text = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
+  const raw = [];
+  while (text.nextNode()) {
+    const node = text.currentNode;
+    if (node.parentElement.closest('pre, code, script, style, mjx-container')) continue;
+    if (/\\\(|\\\[|\$[^$\s][^$]*\$/.test(node.data)) raw.push(node.data.trim());
+  }
+  const images = [...document.images];
+  return {
+    raw,
+    maths: article.querySelectorAll('.math').length,
+    typeset: article.querySelectorAll('.math mjx-container').length,
+    broken: images.filter(i => !i.complete || !i.naturalWidth).map(i => i.src),
+    unnamed: images.filter(i => {
+      const alt = (i.getAttribute('alt') || '').trim();
+      return !alt || /\.(png|svg|jpe?g)$|^_images|^output_/i.test(alt);
+    }).map(i => i.src + ' alt=' + i.alt),
+    drawings_unnamed: [...article.querySelectorAll('svg:not(mjx-container svg)')].filter(s =>
+      !s.closest('[aria-hidden=true], button') && !s.matches('[aria-label], [aria-labelledby]')
+    ).map(s => s.outerHTML.slice(0, 80)),
+  };
+}"""
+
+TOO_WIDE = """() => {
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width) return [];
+  return [...document.querySelectorAll('body *')]
+    .filter(e => e.getBoundingClientRect().right > width + 1)
+    .slice(0, 5).map(e => e.tagName + '.' + e.className);
+}"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_loads_clean(name: str, page: Any, address: str) -> None:
+    complaints: list[str] = []
+
+    def complain_if(condition: bool, text: str) -> None:
+        if condition:
+            complaints.append(text)
+
+    def is_local(url: str) -> bool:
+        return url.startswith((address, "data:", "blob:"))
+
+    page.on("console", lambda message: complain_if(message.type == "error", message.text))
+    page.on("pageerror", lambda error: complain_if(True, str(error)))
+    page.on("requestfailed", lambda request: complain_if(True, f"failed: {request.url}"))
+    page.on("response", lambda r: complain_if(r.status >= 400, f"{r.status}: {r.url}"))
+    page.on("request", lambda r: complain_if(not is_local(r.url), f"leaves the site: {r.url}"))
+    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    page.evaluate("window.MathJax?.startup?.promise")
+    seen = page.evaluate(MEASURE)
+    assert not complaints
+    assert not seen["broken"]
+    assert not seen["unnamed"]
+    assert not seen["drawings_unnamed"]
+    assert not seen["raw"]
+    assert seen["typeset"] == seen["maths"]
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate(TOO_WIDE) == []
+
+
+def test_every_icon_has_a_drawing(page: Any, address: str) -> None:
+    page.goto(f"{address}/{NOTEBOOKS[0] if NOTEBOOKS else PAGES[0]}.html")
+    missing = page.evaluate(
+        """() => [...document.querySelectorAll('[class*="fa-"]')].filter(
+            i => !getComputedStyle(i).getPropertyValue('--icon')).map(i => i.className)"""
+    )
+    assert not missing
+
+
+def test_search_finds_a_term(page: Any, address: str) -> None:
+    page.goto(f"{address}/search.html?q=receptive")
+    page.wait_for_selector("#search-results li a", timeout=10_000)
+    found = page.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")
+    assert any("glossary" in link or "receptive_field" in link for link in found), found
+
+
+CONTRAST = """() => {
+  const parse = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0.5) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const result = {};
+  for (const selector of ['article p', 'article h2', 'article p a', 'article pre', 'summary',
+                          'article pre span', 'article td']) {
+    for (const element of document.querySelectorAll(selector)) {
+      const style = getComputedStyle(element);
+      const pair = [light(parse(style.color)), light(ground(element))].sort((a, b) => b - a);
+      const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
+      result[selector] = Math.min(result[selector] ?? 21, ratio);
+    }
+  }
+  return result;
+}"""
+
+
+@pytest.mark.parametrize("name", [PAGES[0], *NOTEBOOKS[:1], "book/reference/api"])
+def test_both_themes_are_legible(name: str, page: Any, address: str) -> None:
+    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    grounds = {}
+    for _ in range(3):  # the button goes round light, dark and the system's choice
+        theme = page.evaluate("document.documentElement.dataset.theme")
+        grounds[theme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.wait_for_timeout(250)  # colours fade in
+        ratios = page.evaluate(CONTRAST)
+        assert min(ratios.values()) >= 4.5, (theme, ratios)
+        page.locator(".theme-switch-button:visible").first.click()
+    assert grounds.keys() == {"light", "dark"}
+    assert grounds["light"] != grounds["dark"]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_figure_of_the_receptive_field_answers_the_keyboard(
+    width: int, page: Any, address: str
+) -> None:
+    if "book/02_receptive_field" not in NOTEBOOKS:
+        pytest.skip("the chapter on the receptive field is not written yet")
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(f"{address}/book/02_receptive_field.html", wait_until="networkidle")
+    figure = page.locator(".rf-explorer").first
+    slider, output = figure.locator('input[type="range"]').first, figure.locator("output").first
+    slider.focus(timeout=5_000)
+    page.keyboard.press("Home")
+    texts = [output.inner_text()]
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+        texts.append(output.inner_text())
+    assert len(set(texts)) == 4, texts
+
+
+@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 150), ("book/02_receptive_field", 350)])
+def test_pages_are_light(name: str, limit: int, page: Any, address: str, site: Path) -> None:
+    """Guard the first load, in kB as compressed by a host, without images and fonts."""
+    loaded: set[str] = set()
+    page.on("request", lambda request: loaded.add(unquote(urlsplit(request.url).path)))
+    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    files = [site / path.lstrip("/") for path in loaded if path.endswith((".html", ".js", ".css"))]
+    sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in files}
+    assert sum(sizes.values()) < 1000 * limit, sizes
