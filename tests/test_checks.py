@@ -5,7 +5,9 @@ That the printed solutions are right is `test_exercises.py`'s matter.
 
 import math
 
+import numpy as np
 import pytest
+import torch
 
 from vgg_utils import checks
 from vgg_utils.checks import check
@@ -34,6 +36,11 @@ def test_nonsense_is_refused_with_a_sentence(capsys, exercise, answer):
     assert out.endswith((".", "?", "`", ")"))
 
 
+@pytest.mark.parametrize("number", [np.float32(6.9078), torch.tensor([6.9078]), 6.9])
+def test_numbers_of_any_kind_are_numbers(capsys, number):
+    assert said(capsys, "5.1", number) == "5.1: right."
+
+
 def test_unknown_exercise_lists_what_there_is():
     with pytest.raises(ValueError, match=r"no exercise '9\.9': choose one of .*5\.1"):
         check("9.9", 1)
@@ -47,9 +54,12 @@ def test_unknown_exercise_lists_what_there_is():
         ("5.1", math.log(10), "ten classes"),
         ("5.1", -math.log(1000), "sign"),
         ("5.2", 41, "one epoch"),
+        ("5.2", 40, "one epoch"),
         ("5.2", 400, "Round up"),
         ("5.2", 405.3125, "part of a step"),
         ("5.2", 406, "two epochs"),
+        ("5.1", torch.tensor(3.0), "decimal"),
+        ("5.3", lambda s, y: 50.0, "answer(scores, labels, 1)"),
         ("5.3", lambda s, y, k: None, "return"),
         ("5.3", lambda s, y, k: 100 * (s.argmax(1) == y).float().mean(), "accuracy"),
         ("5.3", lambda s, y, k: (s.argmax(1) != y).float().mean(), "multiply"),
@@ -57,10 +67,40 @@ def test_unknown_exercise_lists_what_there_is():
         ("5.3", lambda s, y, k: 50.0, "test case"),
         ("5.4", math.sqrt(0.02 * 0.98 / 500), "percentage points"),
         ("5.4", 100 * 0.02 * 0.98 / 500, "variance"),
+        ("5.4", 100 * math.sqrt(0.02 * 0.98) / 500, "under the square root"),
         ("5.4", 100 * math.sqrt(0.02 * 0.98), "square root of 500"),
     ],
 )
 def test_common_mistakes_of_chapter_5_are_named(capsys, exercise, answer, hint):
+    out = said(capsys, exercise, answer)
+    assert "not yet" in out
+    assert hint in out
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("3.1", 512 * 14 * 14 * 4096, "bias as well"),
+        ("3.1", 512 * 14 * 14 * 4097, "each output"),
+        ("3.1", 512 * 7 * 7 * 4096 + 4096, "at 224 pixels"),
+        ("3.1", 2 * 512 * 7 * 7 * 4096 + 4096, "four times"),
+        ("3.1", 512 * 28 * 28 * 4096 + 4096, "after pool5"),
+        ("3.1", 512 * 4096 + 4096, "14x14"),
+        ("3.2", [(5, 64), (5, 64), "M"] * 5, "one convolution"),
+        ("3.2", [(3, 64), "M"] * 5, "still a 3x3"),
+        ("3.2", [(5, 64), "M"], "5 pools"),
+        ("3.3", "conv5_1", "area of the map"),
+        ("3.3", "fc7", "Another layer"),
+        ("3.3", "fc9", "no layer"),
+        ("3.4", 43_003_944 - 4096, "keeps its biases"),
+        ("3.4", 143_667_240, "7x7 map"),
+        ("3.4", 143_667_240 - 43_003_944, "difference from E"),
+        ("3.4", 512 * 4096 + 4096, "fc6 alone"),
+        ("3.4", 43_003_944 - 512 * 4096 - 4096, "still there"),
+        ("3.4", 37_694_248, "E is asked for"),
+    ],
+)
+def test_common_mistakes_of_chapter_3_are_named(capsys, exercise, answer, hint):
     out = said(capsys, exercise, answer)
     assert "not yet" in out
     assert hint in out

@@ -171,8 +171,9 @@ def test_page_begins_as_every_page(path: Path) -> None:
     assert links == LINKS.format(repository=REPOSITORY, branch=BRANCH, name=path.name)
     assert cells[1].cell_type == "code"
     assert cells[1].source == SETUP
-    assert not tags(cells[1])
     assert re.search(r"^(?:from|import) ", cells[2].source, re.M), "the imports come next"
+    for cell in cells[1:3]:
+        assert "hide-input" in tags(cell), "on the site the page opens with its picture"
 
 
 @every_notebook

@@ -10,13 +10,14 @@ and the command. The errors reported are those of the last epoch, never the best
 import argparse
 import functools
 import json
-import os
 import platform
 import statistics
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import sklearn
 import torch
 
 from vgg_utils.data import load_digits, random_shift
@@ -79,8 +80,13 @@ def run(name: str) -> dict:
     return {
         "question": experiment["question"],
         "command": f"python tools/results.py {name}",
-        "device": f"CPU ({platform.machine()}, {os.cpu_count()} cores)",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "device": f"CPU ({platform.machine()}, {torch.get_num_threads()} thread)",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+        },
         "date": time.strftime("%Y-%m-%d"),
         "settings": settings,
         "results": variants,
@@ -88,6 +94,7 @@ def run(name: str) -> dict:
 
 
 def main() -> int:
+    torch.set_num_threads(1)  # sums come out the same on any number of cores
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[[], *EXPERIMENTS], help="default: all missing")
     names = parser.parse_args().names

@@ -27,8 +27,16 @@ def check(exercise: str, answer: Any) -> None:
     if answer is ...:
         print(f"{exercise}: no answer yet. Replace the ... above and run the cell again.")
         return
-    complaint = _checks[exercise](answer)
+    complaint = _checks[exercise](_plain(answer))
     print(f"{exercise}: right." if complaint is None else f"{exercise}: not yet. {complaint}")
+
+
+def _plain(answer: Any) -> Any:
+    """Turn a NumPy scalar or a tensor of one element into a plain number; leave the rest alone."""
+    try:
+        return answer.item()
+    except (AttributeError, RuntimeError, ValueError):
+        return answer
 
 
 def _exercise(
@@ -52,24 +60,33 @@ def _not_a_number(answer: Any) -> str | None:
 
 
 @_exercise("3.1")
-def _fc6_parameters(answer: Any) -> str | None:
+def _fc6_parameters_at_448(answer: Any) -> str | None:
     if complaint := _not_a_number(answer):
         return complaint
-    rows = {row.name: row for row in summarise("D")}
+    pools = layer_configs["D"].count("M")
+    side = 448 // 2**pools
+    rows = {row.name: row for row in summarise("D", 448, pool_size=side)}
     (outputs,) = rows["fc6"].output_shape
-    channels, height, width = rows["pool5"].output_shape
-    weights = channels * height * width * outputs
-    if answer == weights + outputs:
+    channels = rows["pool5"].output_shape[0]
+    if answer == rows["fc6"].parameters:
         return None
-    if answer == weights:
+    if answer == channels * side**2 * outputs:
         return "These are the weights; each of the outputs has a bias as well."
-    if answer == channels * outputs + outputs or answer == channels * outputs:
-        return f"Every position of the {height}x{width} map has weights of its own."
-    if answer == weights + channels * height * width:
+    if answer == channels * side**2 * (outputs + 1):
         return "There is one bias for each output, not for each input."
-    wide, high = rows["pool4"].output_shape[1:]
-    if answer in (channels * wide * high * outputs, channels * wide * high * outputs + outputs):
+
+    def fc6(positions: int) -> tuple[int, int]:
+        weights = channels * positions * outputs
+        return weights, weights + outputs
+
+    if answer in fc6((side // 2) ** 2):
+        return "That is fc6 at 224 pixels; a larger image leaves a larger map."
+    if answer in fc6(2 * (side // 2) ** 2):
+        return "The image doubles in height and in width, so the map has four times as many values."
+    if answer in fc6((2 * side) ** 2):
         return "fc6 comes after pool5, and that pool halves the map once more."
+    if answer in fc6(1):
+        return f"Every position of the {side}x{side} map has weights of its own."
     return "Flatten the last pool's map: each value has one weight for each output; add the biases."
 
 
@@ -112,7 +129,10 @@ def _dominant_layer_at_32(answer: Any) -> str | None:
     if {row.name: row.macs for row in rows}[answer] == most:
         return None
     if answer in [row.name for row in summarise("D") if row.macs > most]:
-        return "That is among the largest at 224 pixels; a convolution shrinks with the image."
+        return (
+            "At 224 pixels it does more than the right one; "
+            "its work shrinks with the area of the map."
+        )
     return "Another layer does more. Compare the macs of all the rows."
 
 
@@ -120,20 +140,24 @@ def _dominant_layer_at_32(answer: Any) -> str | None:
 def _global_average_pooling(answer: Any) -> str | None:
     if complaint := _not_a_number(answer):
         return complaint
-    rows = {row.name: row for row in summarise("D", pool_size=1)}
+    rows = {row.name: row for row in summarise("E", pool_size=1)}
     right = total(list(rows.values())).parameters
+    before = total(summarise("E")).parameters
+    biases = rows["fc6"].output_shape[0]
     if answer == right:
         return None
+    if answer == right - biases:
+        return "fc6 keeps its biases: only its weights depend on the inputs."
     if answer == rows["fc6"].parameters:
         return "That is fc6 alone; the whole network's count is asked for."
-    if answer == right - total(summarise("D")).parameters or answer == (
-        total(summarise("D")).parameters - right
-    ):
-        return "That is the difference from D; the count that remains is asked for."
-    if answer == total(summarise("D")).parameters:
-        return "That is D with its 7x7 map. After the average, fc6 has one input a channel."
+    if abs(answer) == before - right:
+        return "That is the difference from E; the count that remains is asked for."
+    if answer == before:
+        return "That is E with its 7x7 map. After the average, fc6 has one input a channel."
     if answer == right - rows["fc6"].parameters:
         return "fc6 is still there, with fewer inputs."
+    if answer == total(summarise("D", pool_size=1)).parameters:
+        return "That is D with averages; E is asked for."
     return "The convolutions, fc7 and fc8 keep their counts; fc6 now has one input a channel."
 
 
@@ -333,7 +357,7 @@ def _epochs_of_training(answer: Any) -> str | None:
 def _first_loss(answer: Any) -> str | None:
     if complaint := _not_a_number(answer):
         return complaint
-    if math.isclose(answer, math.log(1000), rel_tol=1e-3):
+    if math.isclose(answer, math.log(1000), rel_tol=2e-3):
         return None
     if math.isclose(answer, math.log10(1000), rel_tol=1e-3):
         return "The cross-entropy uses the natural logarithm, and this is the decimal one."
@@ -354,8 +378,8 @@ def _steps(answer: Any) -> str | None:
     a_step = math.ceil(images / batch_size)
     if answer == epochs * a_step:
         return None
-    if answer == a_step:
-        return "Those are the steps of one epoch."
+    if answer in (a_step, images // batch_size):
+        return "Those are the steps of one epoch, as whole batches or with the small last one."
     if answer == epochs * (images // batch_size):
         return "Round up: the images that are left over at the end of an epoch make a batch too."
     if math.isclose(answer, epochs * images / batch_size, rel_tol=1e-3):
@@ -377,9 +401,10 @@ def _top_k(answer: Any) -> str | None:
     scores = torch.randn(60, 10, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(60) % 10
     for k in (1, 5):
-        got = answer(scores, labels, k)
-        if isinstance(got, torch.Tensor) and got.numel() == 1:
-            got = got.item()
+        try:
+            got = _plain(answer(scores, labels, k))
+        except TypeError as error:
+            return f"Calling it as answer(scores, labels, {k}) fails: {error}."
         if got is None:
             return "The function returns None: end it with a return."
         if complaint := _not_a_number(got):
@@ -412,6 +437,8 @@ def _standard_error(answer: Any) -> str | None:
         return "As a share that is right; in percentage points it is 100 times as much."
     if math.isclose(answer, 100 * p * (1 - p) / n, rel_tol=0.05):
         return "That is the variance; take its square root before you multiply by 100."
+    if math.isclose(answer, 100 * math.sqrt(p * (1 - p)) / n, rel_tol=0.05):
+        return "The 500 stands under the square root too."
     if math.isclose(answer, 100 * math.sqrt(p * (1 - p)), rel_tol=0.05):
         return "That is the spread of a single digit; divide by the square root of 500."
     return "Put p = 0.02 and n = 500 into the formula, then multiply by 100."

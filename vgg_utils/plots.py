@@ -70,27 +70,42 @@ def image_grid(
 
 
 def training_curves(histories: Sequence[Sequence[dict[str, float]]]) -> Figure:
-    """Draw the loss and the test error by epoch, one faint line per run and their mean in bold."""
+    """Draw losses and test error by epoch, one faint line per run and their mean in bold.
+
+    The axes are logarithmic (the error's is linear below 1%), so that late progress shows too. A
+    dotted line marks each drop of the learning rate.
+    """
     import matplotlib.pyplot as plt
     import numpy as np
+    from matplotlib.ticker import LogLocator
 
-    figure, (losses, errors) = plt.subplots(2, 1, figsize=(WIDTH, 5.0), sharex=True)
-    for axis, key, colour, label in (
-        (losses, "train_loss", BLUE, "training"),
-        (losses, "test_loss", ORANGE, "test"),
-        (errors, "test_error", ORANGE, "test"),
+    figure, (losses, errors) = plt.subplots(2, 1, figsize=(WIDTH, 5.4), sharex=True)
+    for axis, key, colour, style, label in (
+        (losses, "train_loss", BLUE, "-", "training"),
+        (losses, "test_loss", ORANGE, "--", "test"),
+        (errors, "test_error", ORANGE, "--", "test"),
     ):
         runs = np.array([[row[key] for row in history] for history in histories])
         epochs = np.arange(1, runs.shape[1] + 1)
         if len(runs) > 1:
-            axis.plot(epochs, runs.T, color=colour, alpha=0.25, linewidth=1)
-        axis.plot(epochs, runs.mean(axis=0), color=colour, linewidth=2, label=label)
-    losses.set_title("Cross-entropy")
-    losses.set_ylim(bottom=0)
+            axis.plot(epochs, runs.T, color=colour, alpha=0.3, linewidth=1)
+        axis.plot(epochs, runs.mean(axis=0), style, color=colour, linewidth=2, label=label)
+    losses.set(title="Cross-entropy", yscale="log")
+    losses.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    losses.yaxis.set_major_formatter("{x:g}")
+    losses.minorticks_off()
     losses.legend()
-    errors.set_title("Top-1 error on the test set, %")
-    errors.set_ylim(bottom=0)
-    errors.set_xlabel("epoch")
+    errors.set(title="Top-1 error on the test set, %", xlabel="epoch")
+    errors.set_yscale("symlog", linthresh=1, linscale=0.5)
+    errors.set_yticks([0, 1, 3, 10, 30, 100], ["0", "1", "3", "10", "30", "100"])
+    errors.set_ylim(0, 100)
+    for before, after in zip(histories[0], histories[0][1:], strict=False):
+        if after["learning_rate"] < before["learning_rate"]:
+            for axis in (losses, errors):
+                axis.axvline(before["epoch"] + 0.5, color=GREY, linestyle=":")
+            errors.annotate(
+                "rate / 10", (before["epoch"] + 0.4, 60), color=GREY, ha="right", va="center"
+            )
     return figure
 
 
@@ -98,10 +113,11 @@ def training_curves(histories: Sequence[Sequence[dict[str, float]]]) -> Figure:
 
 
 def draw_network(rows: Sequence[LayerSummary]) -> Figure:
-    """Draw a network from the rows of `summarise`, each box one layer's output, to scale.
+    """Draw a network from the rows of `summarise`, each box one layer's output.
 
-    A box is as high and as deep as its map and as long as it has channels; lengths have a scale of
-    their own. Fully connected layers are bars, as high as they have outputs, on a third scale.
+    A box is as high and as deep as its map and as long as it has channels, but has a least length:
+    in the paper's networks up to 128 channels are drawn alike. Lengths have a scale of their own.
+    Fully connected layers are bars, as high as they have outputs, on a third scale.
     """
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
