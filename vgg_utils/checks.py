@@ -257,97 +257,161 @@ def _dilated_layers(answer: Any) -> str | None:
 # Chapter 1
 
 
+def _near(answer: Any, value: float, within: float = 0.006) -> bool:
+    """Tell whether a number is close to a value; compares, so that no number is too large."""
+    return bool(value - within < answer < value + within)
+
+
+def _paper_row(table: str, **wanted: Any) -> dict[str, Any]:
+    """Return the first row of a table of the paper whose fields have the wanted values."""
+    rows: list[dict[str, Any]] = load_record("paper")[table]["rows"]
+    return next(row for row in rows if all(row.get(k) == v for k, v in wanted.items()))
+
+
 @_exercise("1.1")
-def _weight_layers_of_c(answer: Any) -> str | None:
-    if (
-        not isinstance(answer, tuple | list)
-        or len(answer) != 2
-        or not all(type(value) is int for value in answer)
-    ):
-        return "Two whole numbers are asked for: (weight layers, 1x1 convolutions among them)."
-    kernels = [entry[0] for entry in layer_configs["C"] if not isinstance(entry, str)]
-    fully_connected = len(load_record("paper")["table1"]["fully_connected"])
-    right = (len(kernels) + fully_connected, kernels.count(1))
-    if tuple(answer) == right:
-        return None
-    if answer[0] in (len(kernels), kernels.count(3) + fully_connected):
-        return "1x1 convolutions have weights and so do fully connected layers: count both."
-    if answer[0] == len(layer_configs["C"]) + fully_connected:
-        return "A max-pool has no weights, so it is no weight layer."
-    if answer[0] != right[0]:
-        return "The first number is off: count C's convolutions and the fully connected layers."
-    return "The second number is off: count the entries of C whose kernel size is 1."
+def _greatest_gain_from_jitter(answer: Any) -> str | None:
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        return 'A pair is asked for: (configuration, points), such as ("A", 0.3).'
+    config, points = answer
+    if isinstance(points, str) and _not_a_number(config) is None:
+        return "The pair is turned round: the configuration comes first, then the points."
+    if not isinstance(config, str) or _not_a_number(points):
+        return 'A name and a number are asked for: (configuration, points), such as ("A", 0.3).'
+    if config not in ("C", "D", "E"):
+        return "Choose among C, D and E: only these were trained at 384 and with jitter."
+
+    def gain(net: str, table: str = "table3", scale: str = "384", key: str = "top5_val") -> float:
+        before, after = (
+            _paper_row(table, config=net, train_S=train_scale)[key]
+            for train_scale in (scale, "[256;512]")
+        )
+        return float(before - after)
+
+    best = max(("C", "D", "E"), key=gain)
+    before = _paper_row("table3", config=config, train_S="384")["top5_val"]
+    if _near(points, gain(best)):
+        return None if config == best else f"These points are right, but they are not {config}'s."
+    if _near(points, -gain(config)):
+        return "The sign is turned: a fall in error is a gain."
+    if _near(points, gain(config)):
+        return f"That is what {config} gains, but another net gains more."
+    if _near(points, gain(config, key="top1_val")):
+        return "That is the gain in top-1 error; top-5 is asked for."
+    if _near(points, gain(config, scale="256")):
+        return "That starts at S = 256; compare with the net of S = 384."
+    if _near(points, gain(config, table="table4")):
+        return "Those rows are of Table 4, with three test scales; Table 3 has one."
+    if any(_near(points, gain(config) / before * unit, 0.01 * unit) for unit in (1, 100)):
+        return "That is a share of the error; points are asked for, a difference of two errors."
+    return "For each net subtract the top-5 error with jitter from that at 384, both in Table 3."
 
 
 @_exercise("1.2")
-def _gain_from_jitter(answer: Any) -> str | None:
+def _share_of_the_1x1_layers(answer: Any) -> str | None:
     if complaint := _not_a_number(answer):
         return complaint
-    rows = {
-        (table, row["config"], row["train_S"]): row
-        for table in ("table3", "table4")
-        for row in load_record("paper")[table]["rows"]
-    }
+    top1, top5 = (
+        {net: _paper_row("table3", config=net, train_S="256")[key] for net in "ABCD"}
+        for key in ("top1_val", "top5_val")
+    )
 
-    def is_gain(table: str, config: str, scale: str = "384", key: str = "top1_val") -> bool:
-        before, after = rows[table, config, scale], rows[table, config, "[256;512]"]
-        return abs(answer - (before[key] - after[key])) < 0.01
+    def share(errors: dict[str, float], first: str = "B") -> float:
+        return (errors[first] - errors["C"]) / (errors[first] - errors["D"])
 
-    if is_gain("table3", "D"):
+    right = share(top1)
+    if _near(answer, right):
         return None
-    if answer < 0:
-        return "The sign is turned: a fall in error is a gain."
-    if is_gain("table3", "D", key="top5_val"):
-        return "That is the gain in top-5 error; top-1 is asked for."
-    if is_gain("table4", "D"):
-        return "Those rows are of Table 4, with three test scales; Table 3 has one."
-    if is_gain("table3", "D", scale="256") or is_gain("table3", "E"):
-        return "Compare D with D, and with the net of S = 384, from which it was fine-tuned."
-    return "Subtract the top-1 error of D at [256;512] from that at 384, both in Table 3."
+    if _near(answer, 100 * right, 0.6):
+        return "That is in per cent; a fraction between 0 and 1 is asked for."
+    if _near(answer, -right):
+        return "The sign is turned: both errors fall, so their share is positive."
+    if _near(answer, 1 - right):
+        return "That is the share of the second half, from C to D; from B to C is asked for."
+    if _near(answer, 1 / right):
+        return "That is upside down: divide the part, B to C, by the whole, B to D."
+    if _near(answer, share(top5)):
+        return "That is so for top-5 error; top-1 is asked for."
+    if _near(answer, share(top1, "A")):
+        return "That starts at A; the step from B to D is asked for."
+    if _near(answer, right / (1 - right)):
+        return "That compares the two parts; divide by the whole, from B to D."
+    if _near(answer, top1["B"] - top1["C"]) or _near(answer, top1["B"] - top1["D"]):
+        return "That is a fall in points; divide that from B to C by that from B to D."
+    return "Divide the fall in top-1 error from B to C by that from B to D, at S = 256."
 
 
 @_exercise("1.3")
-def _deeper_is_not_better(answer: Any) -> str | None:
-    if not isinstance(answer, list | tuple | set) or not all(isinstance(s, str) for s in answer):
-        return 'A list of training scales is asked for, written as in the record: ["256", ...].'
-    rows = load_record("paper")["table3"]["rows"]
-    top1, top5 = (
-        {(row["config"], row["train_S"]): row[key] for row in rows}
-        for key in ("top1_val", "top5_val")
-    )
-    scales = {scale for config, scale in top1 if config == "E"}
-    right = {scale for scale in scales if top1["E", scale] > top1["D", scale]}
-    given = set(answer)
+def _single_nets_better_than_seven(answer: Any) -> str | None:
+    if not isinstance(answer, list | tuple | set) or not all(
+        isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(p, str) for p in pair)
+        for pair in answer
+    ):
+        return 'A list of pairs is asked for: [("D", "dense"), ...], written as in the record.'
+    rows = load_record("paper")["table5"]["rows"]
+    seven = _paper_row("table6", stage="ILSVRC submission")
+
+    def below(bound: float, key: str = "top5_val") -> set[tuple[str, str]]:
+        return {(row["config"], row["evaluation"]) for row in rows if row[key] < bound}
+
+    right, nets = below(seven["top5_val"]), below(math.inf)
+    given = {(first, second) for first, second in answer}
     if given == right:
         return None
-    if not given <= scales:
-        return f"Choose among the scales E was trained at: {', '.join(sorted(scales))}."
-    if given == scales - right:
-        return "There E is better. The scales at which it is worse are asked for."
-    if given == {scale for scale in scales if top5["E", scale] > top5["D", scale]}:
-        return "That is so for top-5 error; compare the top-1 error."
-    return "Compare the top-1 errors of D and E in Table 3, scale by scale."
+    if given and given <= {(evaluation, config) for config, evaluation in nets}:
+        return "The pairs are turned round: the configuration comes first, then the evaluation."
+    if not given <= nets:
+        return f"Choose among the rows of Table 5, such as {min(given & nets or nets)}."
+    if given == below(math.nextafter(seven["top5_val"], math.inf)):
+        return "Some of these are equal to the seven; lower means strictly lower."
+    if given == below(seven["top5_test"]):
+        return f"{seven['top5_test']} is the test error of the seven; compare on validation."
+    if given == below(seven["top1_val"], "top1_val"):
+        return "That is so for top-1 error; compare the top-5 error."
+    if given == nets - right:
+        return "Those are the ones that do not beat the seven; the others are asked for."
+    if given and given < right:
+        return "These do beat the seven, but some are missing: all of them are asked for."
+    return "Compare top5_val of each row of Table 5 with that of the submission in Table 6."
 
 
 @_exercise("1.4")
-def _epochs_of_training(answer: Any) -> str | None:
+def _more_images_right(answer: Any) -> str | None:
     if complaint := _not_a_number(answer):
         return complaint
-    training = load_record("paper")["training"]
-    iterations, batch_size = training["iterations"]["value"], training["batch_size"]["value"]
-    images = training["dataset"]["value"]["exact_train"]
-    right = iterations * batch_size / images
-    if abs(answer - right) < 0.1 or answer == round(right):
+    sizes = load_record("paper")["training"]["dataset"]["value"]
+    images, tested = (1000 * int(sizes[part].removesuffix("K")) for part in ("val", "test"))
+    pair = _paper_row("table6", stage="post-submission", evaluation="multi-crop & dense")
+    jitter = {"train_S": "[256;512]"}
+    single = _paper_row("table3", config="E", **jitter)
+    points = single["top1_val"] - pair["top1_val"]
+    right = round(points / 100 * images)
+    if _near(answer, right, 0.01):
         return None
-    if abs(answer - iterations * batch_size / 1.3e6) < 0.1:
-        return "1.3 million is rounded; the record also has the exact number of training images."
-    if abs(answer - iterations / batch_size) < 1:
-        return "Each iteration sees a whole batch, so multiply by its size."
-    if abs(answer - images / batch_size) < 1:
-        return "That is the number of iterations in one epoch; 370,000 were made."
-    if abs(answer - iterations / images) < 0.01:
-        return "Each iteration sees not one image but a batch of them."
-    return "Images seen in all, divided by the images in the training set."
+    if _near(answer, right - 1, 0.01):
+        return "One too few: round to the nearest whole number, and do not cut."
+    if _near(answer, -right, 1.01):
+        return "The sign is turned: the pair makes fewer errors, so it gets more right."
+    if _near(answer, points / 100, 1e-4) or _near(answer, points, 0.01):
+        return f"That is a share of the images; the count is asked for, out of {images:,}."
+    if _near(answer, points * images, 50):
+        return "The errors are in per cent, so divide by 100."
+    if _near(answer, points / 100 * tested, 1.01):
+        return "The test set has 100,000 images; the errors are on validation, with 50,000."
+    if _near(answer, (single["top5_val"] - pair["top5_val"]) / 100 * images, 1.01):
+        return "That is so for top-5 error; top-1 is asked for."
+    for table, config, name in (
+        ("table3", "D", "D, not E"),
+        ("table4", "E", "E at three test scales; it is asked for at one"),
+    ):
+        other = _paper_row(table, config=config, **jitter)["top1_val"]
+        if _near(answer, (other - pair["top1_val"]) / 100 * images, 1.01):
+            return f"That compares the pair with {name}."
+    if _near(answer, points / single["top1_val"] * images, 5):
+        return "That takes the errors of E as the whole; both errors are shares of all images."
+    wrong = pair["top1_val"] / 100 * images
+    if _near(answer, wrong, 1.01) or _near(answer, images - wrong, 1.01):
+        return "That counts the pair alone; the difference to E is asked for."
+    return "Take the difference of the two errors, as a share of all validation images."
 
 
 # Chapter 5: training
