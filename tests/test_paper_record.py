@@ -26,6 +26,17 @@ def rows(table: str, **wanted: Any) -> list[dict[str, Any]]:
     return found
 
 
+def chapter_cells(kind: str) -> list[dict[str, Any]]:
+    cells = json.loads(CHAPTER.read_text("utf-8"))["cells"]
+    return [cell for cell in cells if cell["cell_type"] == kind]
+
+
+def prose() -> str:
+    """Return the chapter's markdown, each link by its words alone."""
+    text = "\n\n".join("".join(cell["source"]) for cell in chapter_cells("markdown"))
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+
+
 def row(table: str, **wanted: Any) -> dict[str, Any]:
     (found,) = rows(table, **wanted)
     return found
@@ -112,6 +123,9 @@ def test_margins_given_in_the_text() -> None:
     theirs = row("table7", method="GoogLeNet", nets=1)["top5_test"]
     margin, with_data, without_data = (fact["value"] for fact in PAPER["table7"]["in_text"])
     assert theirs - ours == pytest.approx(margin) == 0.9
+    # GoogLeNet's own paper gives this figure on the validation set.
+    elsewhere = PAPER["ilsvrc2014"]["googlenet_single_net_top5_val"]
+    assert round(elsewhere["value"], 1) == theirs and "validation" in elsewhere["where"]
     assert without_data == row("table7", method="Clarifai", nets=None)["top5_test"] > with_data
 
     caltech = {r["method"]: r["caltech256_recall"] for r in rows("table11")}
@@ -144,11 +158,15 @@ def test_table_5_dense_is_table_4_with_jitter(config: str) -> None:
 
 
 def test_table_6_fuses_nets_of_table_4() -> None:
+    """By configuration, S and Q; the weights of the submission's jittered D are others."""
     nets = [{k: r[k] for k in ("config", "train_S", "test_Q")} for r in rows("table4")]
     for fusion in rows("table6"):
         assert all(net in nets for net in fusion["models"])
         names = [(net["config"], net["train_S"]) for net in fusion["models"]]
         assert len(names) == len(set(names))
+    noted = [fusion["stage"] for fusion in rows("table6") if "note" in fusion]
+    assert noted == ["ILSVRC submission"]
+    assert "only its fully connected layers" in rows("table6")[0]["note"]
 
 
 def test_own_rows_of_table_7_are_rows_of_tables_5_and_6() -> None:
@@ -259,11 +277,74 @@ def test_corrections_that_can_be_counted() -> None:
     assert (several["top5_val"], single["top5_val"]) == (7.5, 8.1)
 
 
+def test_correction_of_92_7_percent() -> None:
+    (item,) = (item for item in PAPER["misquotations"] if "92.7%" in item["said"])
+    jitter = {"config": "D", "train_S": "[256;512]"}
+    values = [row(table, **jitter)["top5_val"] for table in ("table3", "table4")]
+    values.append(row("table5", config="D", evaluation="multi-crop & dense")["top5_val"])
+    assert re.findall(r"\d\.\d(?=%)", item["paper"]) == ["7.3", *map(str, values)]
+
+
+# The chapter and the record
+
+
 def test_the_chapter_prints_the_record_word_for_word() -> None:
-    cells = json.loads(CHAPTER.read_text("utf-8"))["cells"]
-    text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    printed = [item[key] for item in PAPER["ambiguities"] for key in ("printed", "open")]
+    text = prose()
+    open_questions = PAPER["ambiguities"]
+    printed = [item[key] for item in open_questions for key in ("printed", "open")]
+    printed += [item["note"] for item in open_questions if "note" in item]
     # As sentences, these begin with a capital letter.
     printed += [item[key][1:] for item in PAPER["misquotations"] for key in ("said", "paper")]
     printed += [item["change"] for item in PAPER["revisions"]["rows"] if item["change"]]
     assert [words for words in printed if words not in text] == []
+    assert len(re.findall(r"^\d+\. \*\*.*Printed: ", text, re.M)) == len(open_questions)
+    count = {8: "eight", 9: "nine", 10: "ten"}[len(open_questions)]
+    assert f"meets {count} questions" in text and f"{count} details" in text
+
+
+def test_the_claims_of_the_chapter_are_the_record() -> None:
+    lines = re.findall(r"^\| (\d+)\. \*\*[^|]+\*\* \| ([^|]+) \|", prose(), re.M)
+    evidence = {int(number): text for number, text in lines}
+    assert list(evidence) == list(range(1, 11))
+
+    def table_3(scale: str, *configs: str) -> list[tuple[float, float]]:
+        return [errors(row("table3", config=config, train_S=scale)) for config in configs]
+
+    jitter, both = "[256;512]", "multi-crop & dense"
+    pairs: dict[int, list[tuple[float, float]]] = {}
+    pairs[3] = table_3("256", "A", "D", "E")
+    pairs[4] = table_3("256", "A", "A-LRN")
+    pairs[5] = table_3("256", "B", "C", "D")
+    pairs[7] = [pair for net in "DE" for scale in ("384", jitter) for pair in table_3(scale, net)]
+    pairs[8] = [errors(row("table4", config=net, train_S=jitter)) for net in "DE"]
+    pairs[9] = [
+        errors(row("table5", config="E", evaluation=both)),
+        errors(row("table6", evaluation=both)),
+    ]
+    expected = {k: [str(value) for pair in found for value in pair] for k, found in pairs.items()}
+    recall = {r["method"]: r["caltech256_recall"] for r in rows("table11")}
+    expected[10] = [
+        str(row("table10", method="VGG")["top5_test"]),
+        str(recall["VGG Net-D & Net-E"]["mean"]),
+        str(recall["Chatfield et al."]["mean"]),
+    ]
+    for number, text in evidence.items():
+        assert re.findall(r"\d+\.\d+", text) == expected.get(number, []), (number, text)
+
+    depths = [r["weight_layers"] for r in rows("table1")]
+    millions = [r["parameters_millions"] for r in rows("table2")]
+    assert evidence[1] == (
+        f"{min(depths)} to {max(depths)} weight layers, "
+        f"{min(millions)} to {max(millions)} million parameters"
+    )
+
+
+def test_every_decimal_of_the_chapter_is_printed_or_in_the_record() -> None:
+    outputs = [out for cell in chapter_cells("code") for out in cell["outputs"]]
+    known = json.dumps(PAPER) + "".join("".join(out.get("text", [])) for out in outputs)
+    text = prose().split("\n## Try it\n")[0] + prose().split("\n## Summary\n")[1]
+    places = r"(?:Sect|App)\. [A-C]?[\d.]+(?:(?:, | and )\d\.\d)*|arXiv:\d+\.\d+"
+    found = set(re.findall(r"(?<![\d.])\d+\.\d+", re.sub(places, "", text)))
+    decimals = set(re.findall(r"(?<![\d.])\d+\.\d+", known))
+    assert found - decimals == set()
+    assert len(found) > 50

@@ -165,25 +165,31 @@ def _global_average_pooling(answer: Any) -> str | None:
 
 
 @_exercise("2.1")
-def _two_against_five(answer: Any) -> str | None:
+def _four_against_nine(answer: Any) -> str | None:
     if complaint := _not_a_number(answer):
         return complaint
-    stack, single = 2 * 3**2, 5**2  # in units of C * C
+    stack, single = 4 * 3**2, 9**2  # in units of C * C
     fewer = 100 * (1 - stack / single)
-    if abs(answer - fewer) < 0.05:
+    if abs(answer - fewer) < 0.1:
         return None
+    if abs(answer - fewer) < 1:
+        return "Close: give one decimal."
+    if abs(answer + fewer) < 0.1:
+        return "The sign is turned: a stack with fewer weights saves a positive share."
     if abs(answer - 100 * (single / stack - 1)) < 0.5:
         return (
-            "That is how many per cent more the 5x5 has. Asked is how many fewer the stack has, "
-            "so divide by the weights of the 5x5."
+            "That is how many per cent more the 9x9 has. Asked is how many fewer the stack has, "
+            "so divide by the weights of the 9x9."
         )
-    if abs(answer - fewer / 100) < 0.0005:
+    if abs(answer - fewer / 100) < 0.001:
         return "That is the share; asked are per cent."
-    if abs(answer - 100 * stack / single) < 0.05:
-        return "That is what the stack still has, as per cent of the 5x5; asked is what it saves."
-    if abs(answer - 100 * (1 - 3**2 / single)) < 0.05:
-        return "That compares one 3x3 with the 5x5; the stack has two."
-    return "Count both in units of C x C: every 3x3 layer has 9, the 5x5 layer has 25."
+    if min(abs(answer - 100 * stack / single), abs(answer - stack / single)) < 0.1:
+        return "That is the share that is left; asked is the share that the stack saves."
+    if abs(answer - (single - stack)) < 0.1:
+        return "That is the difference in units of C x C; divide it by the weights of the 9x9."
+    if abs(answer - 100 * (1 - 3**2 / single)) < 0.1:
+        return "That compares one 3x3 with the 9x9; the stack has four."
+    return "Count both in units of C x C: every 3x3 layer has 9, the 9x9 layer has 81."
 
 
 @_exercise("2.2")
@@ -205,28 +211,45 @@ def _alexnet_field(answer: Any) -> str | None:
         return "All strides are missing: each stride multiplies the jump of the layers after it."
     if answer == field([(k, 1 if k == 11 else s) for k, s in sizes]):
         return "The first convolution's stride of 4 is missing."
-    if answer == field(sizes[:-1]):
-        return "That is the field before the last pool; asked is the field after it."
+    names = ["conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5"]
+    for count, name in enumerate(names, start=1):
+        if answer == field(sizes[:count]):
+            return f"That is the field after {name}; asked is the field after pool5."
     if answer == field([entry for entry in sizes if entry != (3, 2)]):
         return "The pools are missing: they widen the field and double the jump."
     if answer == receptive_field(Layer(k, stride=s) for k, s in sizes)[-1].jump:
         return "That is the jump; asked is the receptive field."
+    doubled, late, jump = 1, 1, 1
+    for k, s in sizes:
+        doubled = 2 * doubled if (k, s) == (3, 2) else doubled + k - 1
+        jump *= s
+        late += (k - 1) * jump
+    if answer == doubled:
+        return (
+            "That is the rule behind 308: a pool doubles the jump, not the field, "
+            "and each layer adds (k - 1) jumps."
+        )
+    if answer == late:
+        return "A layer's own stride does not count for itself: add (k - 1) jumps, then multiply."
     return "Write each row of the table as Layer(kernel, stride=...), in order, and read the last."
 
 
 @_exercise("2.3")
-def _layers_for_eleven(answer: Any) -> str | None:
+def _layers_for_thirty_one(answer: Any) -> str | None:
     if complaint := _not_a_number(answer):
         return complaint
-    layers = (11 - 1) // (3 - 1)  # each 3x3 adds 2 to the field of 1
+    side = 31
+    layers = (side - 1) // (3 - 1)  # each 3x3 adds 2 to the field of 1
     if answer == layers:
         return None
-    if answer == layers + 1:
-        return "One too many: a unit sees 1 pixel before any layer, so there are 10 left to add."
-    if answer == 11 - 1:
+    if answer in (layers + 1, side / 2):
+        return f"A unit sees 1 pixel before any layer, so there are {side - 1} left to add."
+    if answer == side - 1:
         return "Each 3x3 layer adds two pixels, one on either side."
-    if abs(answer - 11 / 3) < 0.05 or answer == 4:
-        return "Windows of neighbouring units overlap: 11 is not shared out by threes."
+    if abs(answer - side / 3) < 0.05 or answer in (side // 3, side // 3 + 1):
+        return f"Windows of neighbouring units overlap: {side} is not shared out by threes."
+    if answer < 1 or answer != answer // 1:
+        return "The number of layers is a positive whole number."
     return f"A stack of {answer:g} layers of 3x3 sees {1 + 2 * answer:g} pixels."
 
 
