@@ -183,7 +183,7 @@ def _four_against_nine(answer: Any) -> str | None:
         )
     if abs(answer - fewer / 100) < 0.001:
         return "That is the share; asked are per cent."
-    if min(abs(answer - 100 * stack / single), abs(answer - stack / single)) < 0.1:
+    if abs(answer - 100 * stack / single) < 0.1 or abs(answer - stack / single) < 0.001:
         return "That is the share that is left; asked is the share that the stack saves."
     if abs(answer - (single - stack)) < 0.1:
         return "That is the difference in units of C x C; divide it by the weights of the 9x9."

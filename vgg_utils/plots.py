@@ -436,20 +436,21 @@ def receptive_field_explorer(
     centre = start + unit * jump
     low, high = centre - field / 2, centre + field / 2
     area = (min(side, high) - max(0, low)) ** 2
+
+    def percent(share: float) -> str:  # a small share must not look like none
+        return f"{100 * share:#.2g}%" if 0 < share < 0.001 else f"{share:.1%}"
+
     output = (
         f"{config}, {name}: field {field}x{field} px, jump {jump} px. "
         f"The unit in row {unit + 1}, column {unit + 1} of {units}x{units} "
-        f"sees {area / side**2:.1%} of the image; "
-        f"{1 - area / field**2:.1%} of its field is padding."
+        f"sees {percent(area / side**2)} of the image; "
+        f"{percent(1 - area / field**2)} of its field is padding."
     )
-    # The widest field of all, over all units, decides how much padding must be in view.
-    reach = max(
-        max(f / 2 - s, s + (n - 1) * j + f / 2 - side)
-        for entries in data.values()
-        for _, f, j, s, n in entries
-    )
-    ground = math.ceil(max(reach, 0)) + 4
+    # The frame is as wide as the padding that the layer's outermost units see.
+    reach = max(0, field / 2 - start, start + (units - 1) * jump + field / 2 - side)
+    ground = math.ceil(reach) + 4
     span = side + 2 * ground
+    text = span / 26
 
     def square(begin: float, end: float) -> str:
         return f"M{begin:g} {begin:g}H{end:g}V{end:g}H{begin:g}Z"
@@ -463,12 +464,16 @@ def receptive_field_explorer(
         "layer": html.escape(layer),
         "output": html.escape(output),
         "view": f"{-ground} {-ground} {span} {span}",
-        "ground": f'x="{-ground}" y="{-ground}" width="{span}" height="{span}"',
-        "caption": f'x="{10 - ground}" y="{24 - ground}"',
         "photo": "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode(),
         "veil": square(0, side) + square(max(0, low), min(side, high)),
-        "field": square(low, high),
+        "halo": square(low - span / 75, high + span / 75) + square(low, high),
+        "field": square(low - span / 130, high + span / 130) + square(low, high),
         "centre": f"{centre:g}",
+        "dot": "none" if field < 24 else "inline",
+        "text": f"{text:g}",
+        "text_x": f"{text / 2 - ground:g}",
+        "text_y": f"{1.2 * text - ground:g}",
+        "caption": "none" if ground < 1.6 * text else "inline",
         "credit": credit,
     }
     page = files("vgg_utils").joinpath("receptive_field_explorer.html").read_text("utf-8")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import torch
 
-# Modules that work value by value: they change neither the field nor the grid.
+# Modules that stay at one place of the map: they change neither the field nor the grid.
 _POINTWISE = {"ReLU", "BatchNorm2d", "LocalResponseNorm", "Dropout", "Dropout2d", "Identity"}
 
 
