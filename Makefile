@@ -1,6 +1,6 @@
 # The book's commands. `make` alone lists them.
 #
-# Nothing is needed but Python 3.10 or newer and make; everything else goes into .venv.
+# Nothing is needed but Python (3.10 to 3.14) and make; everything else goes into .venv.
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -59,8 +59,8 @@ clean:  ## Remove what was built; .venv stays
 
 # Set-up runs when there is none or when the requirements have changed since.
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-		echo "The book needs Python 3.10 or newer, and \`$(PYTHON)\` is not one." >&2; \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || { \
+		echo "The book needs Python 3.10 to 3.14, and \`$(PYTHON)\` is not one." >&2; \
 		echo "Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
 		echo "\`$(PYTHON)\` lacks the venv module. On Debian and Ubuntu: apt install python3-venv" >&2; \

@@ -21,7 +21,7 @@ def said(capsys, exercise, answer):
 @pytest.mark.parametrize("exercise", sorted(checks._checks))
 def test_no_answer_yet(capsys, exercise):
     assert said(capsys, exercise, ...) == (
-        f"{exercise}: no answer yet. Replace the ... above and run the cell again."
+        f"{exercise}: no answer yet.\nReplace the ... and run the cell again."
     )
 
 
@@ -98,6 +98,8 @@ def test_common_mistakes_of_chapter_5_are_named(capsys, exercise, answer, hint):
         ("3.4", 512 * 4096 + 4096, "fc6 alone"),
         ("3.4", 43_003_944 - 512 * 4096 - 4096, "still there"),
         ("3.4", 37_694_248, "E is asked for"),
+        ("3.4", 43, "in millions"),
+        ("3.4", 43.0, "in millions"),
     ],
 )
 def test_common_mistakes_of_chapter_3_are_named(capsys, exercise, answer, hint):
@@ -129,6 +131,9 @@ BOTH = "multi-crop & dense"
         ("1.1", "E", "pair"),
         ("1.2", 35.3, "per cent"),
         ("1.2", 35, "per cent"),
+        ("1.2", 1 / 3, "two decimals"),
+        ("1.2", 0.3, "two decimals"),
+        ("1.2", 0.4, "two decimals"),
         ("1.2", -0.6 / 1.7, "sign"),
         ("1.2", 1.1 / 1.7, "from C to D"),
         ("1.2", 1.7 / 0.6, "upside down"),

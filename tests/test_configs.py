@@ -1,10 +1,20 @@
 """The arithmetic of configs.py against the paper's tables and against real modules."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from vgg_utils.configs import get_layers, layer_configs, layer_names, summarise, total
+from vgg_utils.configs import (
+    check_image_size,
+    get_layers,
+    layer_configs,
+    layer_names,
+    least_image_size,
+    summarise,
+    total,
+)
 from vgg_utils.model import VGGNet
 
 SIX = list(layer_configs)
@@ -99,9 +109,29 @@ def test_malformed_entry_is_named_with_its_place(entry):
 def test_empty_configuration_and_bad_width():
     with pytest.raises(ValueError, match="empty"):
         get_layers([])
-    for width in (0, -1, float("nan")):
+    for width in (0, -1, float("nan"), float("inf"), "half"):
         with pytest.raises(ValueError, match="width"):
             get_layers("A", width)
+
+
+@pytest.mark.parametrize("config", [16, None, {3: 64}])
+def test_what_is_no_configuration_is_named(config):
+    with pytest.raises(ValueError, match="a name such as 'D' or a list of layers"):
+        get_layers(config)
+
+
+@pytest.mark.parametrize("name", ["in_channels", "num_classes", "pool_size", "hidden_features"])
+@pytest.mark.parametrize("value", [0, -3, 2.5, "x", True])
+def test_counts_that_are_none_are_named(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a positive integer, got"):
+        summarise("A", **{name: value})
+
+
+def test_a_name_will_do_wherever_layers_do():
+    assert layer_names("D") == layer_names(layer_configs["D"])
+    assert least_image_size("D") == 32
+    with pytest.raises(ValueError, match="at least 32"):
+        check_image_size("D", 10, 10)
 
 
 def test_too_small_an_image_names_the_least_size():
@@ -123,3 +153,21 @@ def test_getting_layers_leaves_the_table_alone():
     layers[0] = "M"
     assert layer_configs["A"][0] == (3, 64)
     assert get_layers("A", width=0.001)[0] == (3, 1)
+
+
+def test_the_counts_on_the_reference_page_are_those_computed():
+    page = Path(__file__).parent.parent / "book" / "reference" / "paper_versus_pytorch.md"
+    table = page.read_text(encoding="utf-8").partition("## Counts")[2]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("| ")
+    ]
+    assert [row[0] for row in rows[1:]] == SIX
+    for name, millions, parameters, gmacs, values, megabytes in rows[1:]:
+        whole = total(summarise(name))
+        assert millions == f"{whole.parameters / 1e6:.0f} M"
+        assert parameters == f"{whole.parameters:,}"
+        assert gmacs == f"{whole.macs / 1e9:.2f}"
+        assert values == f"{whole.activations / 1e6:.2f} M"
+        assert megabytes == f"{4 * whole.activations / 1e6:.1f} MB"

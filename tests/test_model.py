@@ -1,5 +1,6 @@
 """VGGNet against torchvision, against AlexNet's own formula, and on bad input."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -153,6 +154,7 @@ def test_wrong_shape_is_named(shape):
         ((3, 10, "vgg16"), {}, "unknown configuration 'vgg16'"),
         ((3, 10, ["M"]), {}, "no convolution"),
         ((0, 10), {}, "in_channels"),
+        (("3", 10), {}, "in_channels"),
         ((3, 0), {}, "num_classes"),
         ((3, 10), {"pool_size": 0}, "pool_size"),
         ((3, 10), {"hidden_features": 2.5}, "hidden_features"),
@@ -162,6 +164,47 @@ def test_wrong_shape_is_named(shape):
 def test_bad_arguments(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         VGGNet(*arguments, **options)
+
+
+def test_numpy_integers_are_integers():
+    net = VGGNet(np.int64(3), np.int32(2), [(3, 1)], hidden_features=1)
+    assert net(torch.zeros(1, 3, 8, 8)).shape == (1, 2)
+
+
+def test_make_layer_takes_a_name_and_names_bad_channels():
+    assert str(make_layer(3, "A")) == str(make_layer(3, layer_configs["A"]))
+    with pytest.raises(ValueError, match="in_channels must be a positive integer, got '3'"):
+        make_layer("3", "A")
+
+
+def test_features_can_be_extracted_by_tracing():
+    """torchvision's own tool traces its VGG; it must be able to trace ours."""
+    extraction = pytest.importorskip("torchvision.models.feature_extraction")
+    net = VGGNet(1, 2, "A", width=1 / 64, pool_size=1, hidden_features=2).eval()
+    images = torch.randn(2, 1, 32, 64)
+    traced = extraction.create_feature_extractor(net, ["features", "classifier"])
+    out = traced(images)
+    assert torch.equal(out["classifier"], net(images))
+    assert out["features"].shape == (2, 8, 1, 2)
+
+
+def test_the_two_readings_of_the_printed_variance():
+    """Net A's outputs for pixels of unit variance: some 10^6 at std 0.1, some 10^-5 at 0.01."""
+    torch.manual_seed(0)
+    net = VGGNet(3, 1000, "A", init="pytorch").eval()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(module.bias)
+    image = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        meant = net(image).std().item()
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.weight.mul_(10)
+        printed = net(image).std().item()
+    assert 1e-5 < meant < 1e-4
+    assert printed == pytest.approx(1e11 * meant, rel=1e-3)
 
 
 def test_initialise_leaves_pytorchs_default_alone():

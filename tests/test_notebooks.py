@@ -35,7 +35,7 @@ LINKS = (
     "[Run on Colab](https://colab.research.google.com/github/{repository}/blob/{branch}/book/{name})"
     " · [Download the notebook](https://github.com/{repository}/raw/{branch}/book/{name})"
 )
-TAGS = {"hide-input", "hide-output", "nbval-ignore-output"}
+TAGS = {"hide-input", "hide-output", "nbval-ignore-output", "wrap"}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},

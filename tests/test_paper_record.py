@@ -303,7 +303,9 @@ def test_the_chapter_prints_the_record_word_for_word() -> None:
 
 
 def test_the_claims_of_the_chapter_are_the_record() -> None:
-    lines = re.findall(r"^\| (\d+)\. \*\*[^|]+\*\* \| ([^|]+) \|", prose(), re.M)
+    section = prose().split("\n## List the claims\n")[1].split("\n## ")[0]
+    item = r"^(\d+)\. \*\*[^*]+\*\* \([^)]+\)\. (.+)\. Chapter \d(?: and chapter \d)?\.$"
+    lines = re.findall(item, section, re.M)
     evidence = {int(number): text for number, text in lines}
     assert list(evidence) == list(range(1, 11))
 

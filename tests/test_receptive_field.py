@@ -135,6 +135,40 @@ def test_works_without_torch():
     assert out.stdout.strip() == "212"
 
 
+def test_sequentials_within_sequentials_and_named_paddings():
+    inner = nn.Sequential(nn.Conv2d(1, 1, 5, padding="same"), nn.LeakyReLU())
+    nested = nn.Sequential(inner, nn.Sequential(nn.Conv2d(1, 1, 4, padding="same", dilation=2)))
+    nested.append(nn.Conv2d(1, 1, 3, padding="valid", stride=2))
+    row = receptive_field(nested)[-1]
+    left, right = row.interval(6)
+    gradient = gradient_probe(nested, 48, in_channels=1, unit=(6, 6))
+    top, _, height, _ = extent(gradient)
+    assert (top, height) == (left, right - left)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [("D", r"layer_configs\['D'\]"), (VGGNet(1, 2, [(3, 1)], hidden_features=1), "net.features")],
+)
+def test_a_name_or_a_whole_network_is_no_chain(layers, message):
+    with pytest.raises(TypeError, match=message):
+        receptive_field(layers)
+
+
+def test_normalisation_over_the_whole_map_is_refused():
+    with pytest.raises(TypeError, match="InstanceNorm2d"):
+        receptive_field([nn.InstanceNorm2d(2)])
+
+
+def test_effective_field_of_a_lone_pool_and_of_no_samples():
+    assert extent(effective_receptive_field(nn.AvgPool2d(3, stride=1), 9, in_channels=1))[2:] == (
+        3,
+        3,
+    )
+    with pytest.raises(ValueError, match="samples"):
+        effective_receptive_field(nn.Conv2d(1, 1, 3), 9, in_channels=1, samples=0)
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [

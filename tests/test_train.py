@@ -55,6 +55,8 @@ def test_split_depends_on_the_seed_alone():
 def test_digits_refuse_what_cannot_be():
     with pytest.raises(ValueError, match="at least 8"):
         load_digits(7)
+    with pytest.raises(ValueError, match="got '32'"):
+        load_digits("32")
     with pytest.raises(ValueError, match="test_size"):
         load_digits(test_size=1797)
 
@@ -107,6 +109,9 @@ def test_top_k_error_equals_scikit_learns():
         (torch.zeros(3), torch.zeros(3).long(), 1),
         (torch.zeros(3, 4), torch.zeros(3).long(), 5),
         (torch.zeros(3, 4), torch.zeros(3).long(), 0),
+        (torch.zeros(3, 4), torch.tensor([0, 1, 4]), 1),
+        (torch.zeros(3, 4), torch.tensor([0, 1, -1]), 1),
+        (torch.full((3, 4), float("nan")), torch.zeros(3).long(), 1),
     ],
 )
 def test_top_k_error_refuses_what_does_not_fit(logits, labels, k):
@@ -122,6 +127,17 @@ def test_predict_does_not_depend_on_the_batch_size_and_keeps_the_mode(digits):
     assert net.training
     torch.testing.assert_close(one, predict(net.eval(), images, batch_size=50))
     assert not net.training
+
+
+def test_predict_leaves_a_frozen_part_frozen_even_when_it_fails(digits):
+    net = small_net().train()
+    net.features.eval()
+    modes = [module.training for module in net.modules()]
+    predict(net, digits.test.tensors[0][:4])
+    assert [module.training for module in net.modules()] == modes
+    with pytest.raises(ValueError, match="expected images"):
+        predict(net, torch.zeros(2, 3, 16, 16))
+    assert [module.training for module in net.modules()] == modes
 
 
 def test_one_step_is_the_papers_update():
@@ -205,7 +221,9 @@ def test_infinite_loss_stops_at_once_and_says_where(digits):
         fit(small_net(), data, progress=False)
 
 
-@pytest.mark.parametrize("options", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"drop_at": [0]}]
+)
 def test_fit_refuses_settings_out_of_range(digits, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         fit(small_net(), digits, **options)

@@ -78,7 +78,7 @@ def rewrite(text: str, path: Path, old: tuple[str, str], new: tuple[str, str]) -
         "pyproject.toml": (r'(?m)^(repository = "){}(?=")', r'(?m)^(branch = "){}(?=")'),
         "_config.yml": (None, r"(?m)^(  branch: ){}(?=\s)"),
     }.get(path.name, ())
-    for form, was, will_be in zip(setting, old, new, strict=False):
+    for form, was, will_be in zip(setting, old, new):  # noqa: B905 (runs on Python 3.9 too)
         if form:
             text, found = re.subn(
                 form.format(re.escape(was)), lambda m, value=will_be: m[1] + value, text
@@ -93,7 +93,7 @@ def write_address(root: Path, new: tuple[str, str]) -> dict[Path, int]:
     Raises ValueError, and changes nothing, if the new address is malformed or already belongs to
     another link of the book, such as a source it cites.
     """
-    if not NAME.fullmatch(new[0]):
+    if not NAME.fullmatch(new[0]) or new[0].endswith(".git"):
         raise ValueError(f"{new[0]!r} is no address: give it as owner/name, like octocat/my-book")
     if not BRANCH.fullmatch(new[1]):
         raise ValueError(f"{new[1]!r} is no name of a branch")

@@ -1,7 +1,8 @@
 """The helper module of the VGGNet book: what its notebooks share.
 
 `from vgg_utils import layer_configs, make_layer, VGGNet` works, and so does naming the file:
-`from vgg_utils.receptive_field import receptive_field`. PyTorch is imported on first use of the
+`from vgg_utils.receptive_field import receptive_field` (the package's own attribute of that name is
+the file, not the function). PyTorch is imported on first use of the
 model, so that `import vgg_utils` stays fast.
 """
 
@@ -11,6 +12,10 @@ from vgg_utils.configs import layer_configs
 
 __version__ = "0.1.0"
 __all__ = ["VGGNet", "layer_configs", "make_layer"]
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
 
 
 def __getattr__(name: str) -> Any:

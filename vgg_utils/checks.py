@@ -25,7 +25,7 @@ def check(exercise: str, answer: Any) -> None:
     if exercise not in _checks:
         raise ValueError(f"no exercise {exercise!r}: choose one of {', '.join(sorted(_checks))}")
     if answer is ...:
-        print(f"{exercise}: no answer yet. Replace the ... above and run the cell again.")
+        print(f"{exercise}: no answer yet.\nReplace the ... and run the cell again.")
         return
     complaint = _checks[exercise](_plain(answer))
     print(f"{exercise}: right." if complaint is None else f"{exercise}: not yet. {complaint}")
@@ -156,6 +156,8 @@ def _global_average_pooling(answer: Any) -> str | None:
         return "That is E with its 7x7 map. After the average, fc6 has one input a channel."
     if answer == right - rows["fc6"].parameters:
         return "fc6 is still there, with fewer inputs."
+    if abs(answer * 1e6 - right) <= 5e5:
+        return "That is in millions; give the full count."
     if answer == total(summarise("D", pool_size=1)).parameters:
         return "That is D with averages; E is asked for."
     return "The convolutions, fc7 and fc8 keep their counts; fc6 now has one input a channel."
@@ -344,6 +346,8 @@ def _share_of_the_1x1_layers(answer: Any) -> str | None:
     right = share(top1)
     if _near(answer, right):
         return None
+    if _near(answer, right, 0.055):
+        return "Close: give two decimals."
     if _near(answer, 100 * right, 0.6):
         return "That is in per cent; a fraction between 0 and 1 is asked for."
     if _near(answer, -right):

@@ -10,6 +10,7 @@ Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1, Tables 1 and 2.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from typing import NamedTuple
 # followed by a ReLU.
 LayerSpec = tuple[int, int] | str
 
+#: The six configurations of Table 1, by name: lists of (kernel size, channels), "M" and "LRN".
 layer_configs: dict[str, list[LayerSpec]] = {
     "A": [
         (3, 64), "M",
@@ -85,17 +87,21 @@ def get_layers(layer_config: str | Sequence[LayerSpec], width: float = 1.0) -> l
 
     `width` multiplies every channel count (rounded, at least 1).
 
-    Raises ValueError for an unknown name, a malformed entry (named with its position) or a width
-    that is not positive.
+    Raises ValueError for an unknown name, something that is no list, a malformed entry (named with
+    its position) or a width that is not a positive number.
     """
     if isinstance(layer_config, str):
         if layer_config not in layer_configs:
             known = ", ".join(repr(name) for name in layer_configs)
             raise ValueError(f"unknown configuration {layer_config!r}: choose one of {known}")
         layer_config = layer_configs[layer_config]
-    if not width > 0:
+    elif not isinstance(layer_config, list | tuple):
+        raise ValueError(
+            f"a configuration is a name such as 'D' or a list of layers, got {layer_config!r}"
+        )
+    if not isinstance(width, int | float) or not 0 < width < math.inf:
         raise ValueError(f"width must be a positive factor, got {width!r}")
-    if not len(layer_config):
+    if not layer_config:
         raise ValueError("the configuration is empty: give at least one layer, such as (3, 64)")
     return [_checked(entry, index, width) for index, entry in enumerate(layer_config)]
 
@@ -117,11 +123,11 @@ def _checked(entry: LayerSpec, index: int, width: float) -> LayerSpec:
     )
 
 
-def layer_names(layers: Sequence[LayerSpec]) -> list[str]:
+def layer_names(layer_config: str | Sequence[LayerSpec]) -> list[str]:
     """Name layers by block and place, as the authors' released models do: conv3_2, pool3, lrn1."""
     names = []
     block, place = 1, 0
-    for entry in layers:
+    for entry in get_layers(layer_config):
         if entry == "M":
             names.append(f"pool{block}")
             block, place = block + 1, 0
@@ -133,9 +139,9 @@ def layer_names(layers: Sequence[LayerSpec]) -> list[str]:
     return names
 
 
-def least_image_size(layers: Sequence[LayerSpec]) -> int:
+def least_image_size(layer_config: str | Sequence[LayerSpec]) -> int:
     """Return the least image side, in pixels, that leaves one value after the last pool."""
-    return 2 ** sum(entry == "M" for entry in layers)
+    return 2 ** sum(entry == "M" for entry in get_layers(layer_config))
 
 
 def summarise(
@@ -156,9 +162,14 @@ def summarise(
     A row `avgpool` appears only where the pooling to `pool_size` changes the map, which at 224
     pixels it does not (the paper has no such layer).
 
-    Raises ValueError as `get_layers` does, and for an image smaller than the pools allow.
+    Raises ValueError as `get_layers` does, for a count that is not a positive integer, and for an
+    image smaller than the pools allow.
     """
     layers = get_layers(layer_config, width)
+    in_channels = positive("in_channels", in_channels)
+    num_classes = positive("num_classes", num_classes)
+    pool_size = positive("pool_size", pool_size)
+    hidden_features = positive("hidden_features", hidden_features)
     sides = image_size if isinstance(image_size, tuple) else (image_size, image_size)
     if len(sides) != 2 or not all(type(side) is int for side in sides):
         raise ValueError(
@@ -209,12 +220,23 @@ def total(rows: Sequence[LayerSummary]) -> LayerSummary:
     )
 
 
-def check_image_size(layers: Sequence[LayerSpec], height: int, width: int) -> None:
+def check_image_size(layer_config: str | Sequence[LayerSpec], height: int, width: int) -> None:
     """Raise ValueError if an image of height x width pixels is too small for the pools."""
-    least = least_image_size(layers)
+    least = least_image_size(layer_config)
     if min(height, width) < least:
-        pools = sum(entry == "M" for entry in layers)
+        pools = least.bit_length() - 1
         raise ValueError(
             f"an image of {height}x{width} pixels is too small for {pools} pools: "
             f"each side needs at least {least}"
         )
+
+
+def positive(name: str, value: int) -> int:
+    """Return a count as a plain int; raise ValueError, naming it, if it is no positive integer."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if isinstance(value, bool) or number < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return number

@@ -40,8 +40,8 @@ def load_digits(size: int = 32, *, test_size: int = 500, seed: int = 0) -> Image
     from sklearn.datasets import load_digits as bundled_digits
     from sklearn.model_selection import train_test_split
 
-    if size < 8:
-        raise ValueError(f"the digits are 8x8 pixels: size must be at least 8, got {size}")
+    if type(size) is not int or size < 8:
+        raise ValueError(f"the digits are 8x8 pixels: size must be at least 8, got {size!r}")
     bundle = bundled_digits()
     if not 10 <= test_size <= len(bundle.images) - 10:
         raise ValueError(

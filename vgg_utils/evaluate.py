@@ -15,13 +15,16 @@ def predict(model: nn.Module, images: torch.Tensor, *, batch_size: int = 256) ->
     """Return the logits (N, classes), on the CPU, of images (N, channels, height, width).
 
     Works batch by batch on the model's own device, with dropout off and batch normalisation fixed;
-    the model is left in the mode it was found in.
+    every part of the model is left in the mode it was found in.
     """
     device = next(model.parameters()).device
-    was_training = model.training
+    modes = {module: module.training for module in model.modules()}
     model.eval()
-    logits = [model(batch.to(device)).float().cpu() for batch in images.split(batch_size)]
-    model.train(was_training)
+    try:
+        logits = [model(batch.to(device)).float().cpu() for batch in images.split(batch_size)]
+    finally:
+        for module, training in modes.items():
+            module.training = training
     return torch.cat(logits)
 
 
@@ -29,7 +32,7 @@ def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float
     """Return the percentage of images whose label is not among the k highest scores.
 
     logits (N, classes), labels (N,). Raises ValueError for shapes that do not fit together, no
-    images at all, or a k beyond the number of classes.
+    images at all, a k beyond the number of classes, a label that is no class, or a NaN.
     """
     if logits.dim() != 2 or labels.shape != logits.shape[:1] or not len(labels):
         raise ValueError(
@@ -38,5 +41,12 @@ def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float
         )
     if not 1 <= k <= logits.shape[1]:
         raise ValueError(f"k must lie between 1 and {logits.shape[1]} classes, got {k}")
+    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise ValueError(
+            f"labels must lie between 0 and {logits.shape[1] - 1}, "
+            f"got {int(labels.min())} to {int(labels.max())}"
+        )
+    if logits.isnan().any():
+        raise ValueError("the logits hold NaN, so no class is highest: did the training diverge?")
     hit = (logits.topk(k, dim=1).indices == labels[:, None]).any(dim=1)
-    return 100.0 * (1.0 - hit.float().mean().item())
+    return 100 * int((~hit).sum()) / len(hit)

@@ -16,23 +16,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.fx
 from torch import nn
 
-from vgg_utils.configs import LayerSpec, check_image_size, get_layers
+from vgg_utils.configs import LayerSpec, check_image_size, get_layers, positive
 
 
 def make_layer(
-    in_channels: int, layers: Sequence[LayerSpec], *, batch_norm: bool = False
+    in_channels: int, layers: str | Sequence[LayerSpec], *, batch_norm: bool = False
 ) -> nn.Sequential:
     """Turn a configuration into convolutions, ReLUs, pools and normalisations.
 
     Input (N, in_channels, H, W), output (N, last channels, H / 2**pools, W / 2**pools).
     A k x k convolution is padded by k // 2, so it keeps the map's size: 1 for 3x3, 0 for 1x1.
 
-    Raises ValueError for a malformed entry.
+    Raises ValueError for a malformed entry, or channels that are no positive integer.
     """
     modules: list[nn.Module] = []
-    channels = in_channels
+    channels = positive("in_channels", in_channels)
     for entry in get_layers(layers):
         if entry == "M":
             modules.append(nn.MaxPool2d(kernel_size=2, stride=2))
@@ -48,6 +49,16 @@ def make_layer(
             modules.append(nn.ReLU(inplace=True))
             channels = out_channels
     return nn.Sequential(*modules)
+
+
+@torch.fx.wrap  # a check, not a computation: tracing the network steps over it
+def _check_images(x: torch.Tensor, in_channels: int, layers: Sequence[LayerSpec]) -> None:
+    """Raise ValueError unless x is (N, in_channels, H, W), with H and W enough for the pools."""
+    if x.dim() != 4 or x.shape[1] != in_channels:
+        raise ValueError(
+            f"expected images of shape (N, {in_channels}, height, width), got {tuple(x.shape)}"
+        )
+    check_image_size(layers, x.shape[2], x.shape[3])
 
 
 class VGGNet(nn.Module):
@@ -82,15 +93,10 @@ class VGGNet(nn.Module):
         init: str = "he",
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("in_channels", in_channels),
-            ("num_classes", num_classes),
-            ("pool_size", pool_size),
-            ("hidden_features", hidden_features),
-        ):
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-        self.in_channels = in_channels
+        self.in_channels = positive("in_channels", in_channels)
+        num_classes = positive("num_classes", num_classes)
+        pool_size = positive("pool_size", pool_size)
+        hidden_features = positive("hidden_features", hidden_features)
         self.layers = get_layers(layer_config, width)
         channels = [entry[1] for entry in self.layers if not isinstance(entry, str)]
         if not channels:
@@ -111,12 +117,7 @@ class VGGNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images (N, in_channels, H, W) to logits (N, num_classes)."""
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"expected images of shape (N, {self.in_channels}, height, width), "
-                f"got {tuple(x.shape)}"
-            )
-        check_image_size(self.layers, x.shape[2], x.shape[3])
+        _check_images(x, self.in_channels, self.layers)
         x = self.avgpool(self.features(x))
         return self.classifier(torch.flatten(x, 1))
 

@@ -250,6 +250,11 @@ def cost_by_block(costs: Mapping[str, LayerSummary]) -> Figure:
         axis.spines["left"].set_visible(False)
         axis.tick_params(bottom=False)
         axis.grid(False)
+        if field == "macs":  # each is too small to read their sum off the bars
+            full = [index for index, key in enumerate(costs) if key.startswith("fc")]
+            together = _percent(sum(shares[index] for index in full))
+            middle = sum(full) / len(full)
+            axis.text(middle, 34, f"fully connected:\n{together} together", ha="center")
     axes[2].set_xlabel("block of convolutions, or layer")
     return figure
 
@@ -446,7 +451,7 @@ def receptive_field_explorer(
         f"sees {percent(area / side**2)} of the image; "
         f"{percent(1 - area / field**2)} of its field is padding."
     )
-    # The frame is as wide as the padding that the layer's outermost units see.
+    # The frame: a little more than the layer's outermost units look beyond the picture.
     reach = max(0, field / 2 - start, start + (units - 1) * jump + field / 2 - side)
     ground = math.ceil(reach) + 4
     span = side + 2 * ground

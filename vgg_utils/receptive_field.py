@@ -10,14 +10,17 @@ Zemel, NeurIPS 2016. The paper itself argues from stacks of 3x3 layers in Sect. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
 
 # Modules that stay at one place of the map: they change neither the field nor the grid.
-_POINTWISE = {"ReLU", "BatchNorm2d", "LocalResponseNorm", "Dropout", "Dropout2d", "Identity"}
+_POINTWISE = {
+    "BatchNorm2d", "Dropout", "Dropout2d", "ELU", "GELU", "Hardswish", "Identity", "LeakyReLU",
+    "LocalResponseNorm", "PReLU", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Tanh",
+}  # fmt: skip
 
 
 class Layer(NamedTuple):
@@ -56,8 +59,9 @@ def receptive_field(layers: Iterable[Any]) -> list[ReceptiveField]:
     """Follow the receptive field through a chain of layers; one row per layer.
 
     Each layer is a `Layer`, an entry of `layer_configs` ((kernel, channels), "M" or "LRN"), or a
-    PyTorch module with a square window (Conv2d, MaxPool2d, AvgPool2d) or without one (ReLU,
-    normalisation, dropout; these get no row). So `receptive_field(layer_configs["D"])` and
+    PyTorch module with a square window (Conv2d, MaxPool2d, AvgPool2d), one that stays at its place
+    (ReLU and its kin, batch and local response normalisation, dropout; these get no row), or a
+    Sequential of these. So `receptive_field(layer_configs["D"])` and
     `receptive_field(net.features)` both work.
 
     With k' = d(k - 1) + 1 the width of a window of dilation d:
@@ -93,7 +97,7 @@ def _named(layers: Iterable[Any]) -> list[Layer]:
     """Read each entry as a Layer; name those that have no name by block and place."""
     windows: list[Layer] = []
     block, place = 1, 0
-    for index, entry in enumerate(layers):
+    for index, entry in enumerate(_flat(layers)):
         layer, is_pool = _read(entry, index)
         if layer is None:
             continue
@@ -104,6 +108,22 @@ def _named(layers: Iterable[Any]) -> list[Layer]:
                 block, place = block + 1, 0
         windows.append(layer)
     return windows
+
+
+def _flat(layers: Any) -> Iterator[Any]:
+    """Yield the layers of a chain, those inside a Sequential in its place."""
+    if isinstance(layers, str):
+        raise TypeError(f"give the layers, such as layer_configs[{layers!r}], not a name")
+    if not isinstance(layers, Iterable):
+        raise TypeError(
+            f"{type(layers).__name__} is no chain of layers: give a list, or the convolutional "
+            "part of a network, such as net.features"
+        )
+    for entry in layers:
+        if type(entry).__name__ == "Sequential":
+            yield from _flat(entry)
+        else:
+            yield entry
 
 
 def _read(entry: Any, index: int) -> tuple[Layer | None, bool]:
@@ -122,6 +142,10 @@ def _read(entry: Any, index: int) -> tuple[Layer | None, bool]:
             name: _square(getattr(entry, name, 1), name, index)
             for name in ("kernel_size", "stride", "padding", "dilation")
         }
+        if sizes["padding"] == "valid":
+            sizes["padding"] = 0
+        elif sizes["padding"] == "same":  # PyTorch puts the smaller half on the left
+            sizes["padding"] = sizes["dilation"] * (sizes["kernel_size"] - 1) // 2
         layer, is_pool = Layer(**sizes), "Pool" in kind
     else:
         shown = repr(entry) if isinstance(entry, str | tuple | list) else kind
@@ -205,13 +229,17 @@ def effective_receptive_field(
     The mean over random images (standard normal) of the gradient's magnitude, scaled to a maximum
     of 1; shape (image_size, image_size). Where the receptive field says what a unit can see, this
     says what it mostly looks at (Luo et al., 2016).
+
+    Raises ValueError for less than one sample, and for a module that does not put out a map.
     """
     import copy
 
     import torch
 
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
     module = copy.deepcopy(module).eval()
-    parameter = next(module.parameters())
+    parameter = next(module.parameters(), torch.zeros(0))  # for its device and precision
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(image_size, image_size)
     for _ in range(samples):

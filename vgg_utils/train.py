@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from vgg_utils.configs import positive
 from vgg_utils.data import ImageData
 from vgg_utils.evaluate import predict, top_k_error
 
@@ -52,9 +53,8 @@ def fit(
     Raises ValueError for a setting out of range, and RuntimeError as soon as the loss is not
     finite, with the step it happened at.
     """
-    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1)):
-        if type(value) is not int or value < least:
-            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    epochs, batch_size = positive("epochs", epochs), positive("batch_size", batch_size)
+    drop_at = [positive("each epoch in drop_at", epoch) for epoch in drop_at]
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be positive, got {learning_rate!r}")
 
@@ -65,7 +65,7 @@ def fit(
     optimizer = torch.optim.SGD(
         model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
     )
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(drop_at), gamma=0.1)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drop_at, gamma=0.1)
 
     history: list[dict[str, float]] = []
     with tqdm(total=epochs, unit="epoch", disable=not progress, leave=False) as bar:
@@ -121,7 +121,7 @@ def _train_epoch(
 def _batches(count: int, batch_size: int) -> list[torch.Tensor]:
     """Split a random order of `count` images; a last batch of one joins its neighbour.
 
-    Batch normalisation cannot take the variance of a single 1x1 map.
+    On a 1x1 map one image leaves batch normalisation nothing to take a variance of.
     """
     batches = list(torch.randperm(count).split(batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
