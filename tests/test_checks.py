@@ -60,6 +60,7 @@ def test_unknown_exercise_lists_what_there_is():
         ("5.2", 406, "two epochs"),
         ("5.1", torch.tensor(3.0), "decimal"),
         ("5.3", lambda s, y: 50.0, "answer(scores, labels, 1)"),
+        ("5.3", lambda s, y, k: (s.argmax(1) != y).float(), "take the mean"),
         ("5.3", lambda s, y, k: None, "return"),
         ("5.3", lambda s, y, k: 100 * (s.argmax(1) == y).float().mean(), "accuracy"),
         ("5.3", lambda s, y, k: (s.argmax(1) != y).float().mean(), "multiply"),
@@ -68,6 +69,7 @@ def test_unknown_exercise_lists_what_there_is():
         ("5.4", math.sqrt(0.02 * 0.98 / 500), "percentage points"),
         ("5.4", 100 * 0.02 * 0.98 / 500, "variance"),
         ("5.4", 100 * math.sqrt(0.02 * 0.98) / 500, "under the square root"),
+        ("5.4", 0.767, "of the gap"),
         ("5.4", 100 * math.sqrt(0.02 * 0.98), "square root of 500"),
     ],
 )

@@ -494,10 +494,13 @@ def _top_k(answer: Any) -> str | None:
     for k in (1, 5):
         try:
             got = _plain(answer(scores, labels, k))
-        except TypeError as error:
+        except (TypeError, RuntimeError) as error:
             return f"Calling it as answer(scores, labels, {k}) fails: {error}."
         if got is None:
             return "The function returns None: end it with a return."
+        if isinstance(got, torch.Tensor):
+            shape = tuple(got.shape)
+            return f"The result has shape {shape}, and one number is asked for: take the mean."
         if complaint := _not_a_number(got):
             return f"The function's result: {complaint}"
         share = float(top_k_accuracy_score(labels, scores, k=k, labels=range(10)))
@@ -526,6 +529,8 @@ def _standard_error(answer: Any) -> str | None:
         return None
     if math.isclose(answer, points / 100, rel_tol=0.05):
         return "As a share that is right; in percentage points it is 100 times as much."
+    if math.isclose(answer, 100 * math.sqrt((p * (1 - p) + 0.01 * 0.99) / n), rel_tol=0.05):
+        return "That is the standard error of the gap; first take that of the 2% alone."
     if math.isclose(answer, 100 * p * (1 - p) / n, rel_tol=0.05):
         return "That is the variance; take its square root before you multiply by 100."
     if math.isclose(answer, 100 * math.sqrt(p * (1 - p)) / n, rel_tol=0.05):
