@@ -53,230 +53,11 @@ def _not_a_number(answer: Any) -> str | None:
     """Complain about anything but an int or a float."""
     if isinstance(answer, bool) or not isinstance(answer, int | float):
         return f"A number is asked for, and this is {type(answer).__name__}."
-    return None
-
-
-# Chapter 3
-
-
-@_exercise("3.1")
-def _fc6_parameters_at_448(answer: Any) -> str | None:
-    if complaint := _not_a_number(answer):
-        return complaint
-    pools = layer_configs["D"].count("M")
-    side = 448 // 2**pools
-    rows = {row.name: row for row in summarise("D", 448, pool_size=side)}
-    (outputs,) = rows["fc6"].output_shape
-    channels = rows["pool5"].output_shape[0]
-    if answer == rows["fc6"].parameters:
-        return None
-    if answer == channels * side**2 * outputs:
-        return "These are the weights; each of the outputs has a bias as well."
-    if answer == channels * side**2 * (outputs + 1):
-        return "There is one bias for each output, not for each input."
-
-    def fc6(positions: int) -> tuple[int, int]:
-        weights = channels * positions * outputs
-        return weights, weights + outputs
-
-    if answer in fc6((side // 2) ** 2):
-        return "That is fc6 at 224 pixels; a larger image leaves a larger map."
-    if answer in fc6(2 * (side // 2) ** 2):
-        return "The image doubles in height and in width, so the map has four times as many values."
-    if answer in fc6((2 * side) ** 2):
-        return "fc6 comes after pool5, and that pool halves the map once more."
-    if answer in fc6(1):
-        return f"Every position of the {side}x{side} map has weights of its own."
-    return "Flatten the last pool's map: each value has one weight for each output; add the biases."
-
-
-@_exercise("3.2")
-def _five_by_five_twin(answer: Any) -> str | None:
-    if not isinstance(answer, list):
-        return f"A list such as [(5, 64), 'M'] is asked for, and this is {type(answer).__name__}."
-    twin: list[LayerSpec] = []
-    for layer in layer_configs["B"]:
-        if isinstance(layer, str):
-            twin.append(layer)
-        elif not twin or twin[-1] == "M":  # the first of a pair
-            twin.append((5, layer[1]))
-    if answer == twin:
-        return None
     try:
-        layers = get_layers(answer)
-    except ValueError as error:
-        return f"It cannot be read as a configuration: {error}."
-    kernels = [layer[0] for layer in layers if not isinstance(layer, str)]
-    if layers == twin:
-        return "Write each convolution as a tuple: (5, 64)."
-    if layers.count("M") != twin.count("M"):
-        return f"B has {twin.count('M')} pools, and this has {layers.count('M')}."
-    if 3 in kernels:
-        return "There is still a 3x3 in it: each pair makes room for one 5x5."
-    if len(kernels) > twin.count("M"):
-        return "One 5x5 stands for a pair of 3x3, so each block has one convolution."
-    return "Keep B's channels and the order of its pools; only the pairs change."
-
-
-@_exercise("3.3")
-def _dominant_layer_at_32(answer: Any) -> str | None:
-    if not isinstance(answer, str):
-        return f"A layer's name, such as 'conv1_1', is asked for; this is {type(answer).__name__}."
-    rows = summarise("D", 32)
-    if answer not in [row.name for row in rows]:
-        return f"D has no layer {answer!r}; its rows run from 'conv1_1' to 'fc8'."
-    most = max(row.macs for row in rows)
-    if {row.name: row.macs for row in rows}[answer] == most:
-        return None
-    if answer in [row.name for row in summarise("D") if row.macs > most]:
-        return (
-            "At 224 pixels it does more than the right one; "
-            "its work shrinks with the area of the map."
-        )
-    return "Another layer does more. Compare the macs of all the rows."
-
-
-@_exercise("3.4")
-def _global_average_pooling(answer: Any) -> str | None:
-    if complaint := _not_a_number(answer):
-        return complaint
-    rows = {row.name: row for row in summarise("E", pool_size=1)}
-    right = total(list(rows.values())).parameters
-    before = total(summarise("E")).parameters
-    biases = rows["fc6"].output_shape[0]
-    if answer == right:
-        return None
-    if answer == right - biases:
-        return "fc6 keeps its biases: only its weights depend on the inputs."
-    if answer == rows["fc6"].parameters:
-        return "That is fc6 alone; the whole network's count is asked for."
-    if abs(answer) == before - right:
-        return "That is the difference from E; the count that remains is asked for."
-    if answer == before:
-        return "That is E with its 7x7 map. After the average, fc6 has one input a channel."
-    if answer == right - rows["fc6"].parameters:
-        return "fc6 is still there, with fewer inputs."
-    if abs(answer * 1e6 - right) <= 5e5:
-        return "That is in millions; give the full count."
-    if answer == total(summarise("D", pool_size=1)).parameters:
-        return "That is D with averages; E is asked for."
-    return "The convolutions, fc7 and fc8 keep their counts; fc6 now has one input a channel."
-
-
-# Chapter 2
-
-
-@_exercise("2.1")
-def _four_against_nine(answer: Any) -> str | None:
-    if complaint := _not_a_number(answer):
-        return complaint
-    stack, single = 4 * 3**2, 9**2  # in units of C * C
-    fewer = 100 * (1 - stack / single)
-    if abs(answer - fewer) < 0.1:
-        return None
-    if abs(answer - fewer) < 1:
-        return "Close: give one decimal."
-    if abs(answer + fewer) < 0.1:
-        return "The sign is turned: a stack with fewer weights saves a positive share."
-    if abs(answer - 100 * (single / stack - 1)) < 0.5:
-        return (
-            "That is how many per cent more the 9x9 has. Asked is how many fewer the stack has, "
-            "so divide by the weights of the 9x9."
-        )
-    if abs(answer - fewer / 100) < 0.001:
-        return "That is the share; asked are per cent."
-    if abs(answer - 100 * stack / single) < 0.1 or abs(answer - stack / single) < 0.001:
-        return "That is the share that is left; asked is the share that the stack saves."
-    if abs(answer - (single - stack)) < 0.1:
-        return "That is the difference in units of C x C; divide it by the weights of the 9x9."
-    if abs(answer - 100 * (1 - 3**2 / single)) < 0.1:
-        return "That compares one 3x3 with the 9x9; the stack has four."
-    return "Count both in units of C x C: every 3x3 layer has 9, the 9x9 layer has 81."
-
-
-@_exercise("2.2")
-def _alexnet_field(answer: Any) -> str | None:
-    from vgg_utils.receptive_field import Layer, receptive_field
-
-    if complaint := _not_a_number(answer):
-        return complaint
-    sizes = [(11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2)]
-
-    def field(chain: list[tuple[int, int]]) -> int:
-        return receptive_field(Layer(k, stride=s) for k, s in chain)[-1].receptive_field
-
-    if answer == field(sizes):
-        return None
-    if answer == field([(2 if s == 2 else k, s) for k, s in sizes]):
-        return "That is with pools of 2x2. AlexNet's pools are 3x3 with stride 2: they overlap."
-    if answer == field([(k, 1) for k, _ in sizes]):
-        return "All strides are missing: each stride multiplies the jump of the layers after it."
-    if answer == field([(k, 1 if k == 11 else s) for k, s in sizes]):
-        return "The first convolution's stride of 4 is missing."
-    names = ["conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5"]
-    for count, name in enumerate(names, start=1):
-        if answer == field(sizes[:count]):
-            return f"That is the field after {name}; asked is the field after pool5."
-    if answer == field([entry for entry in sizes if entry != (3, 2)]):
-        return "The pools are missing: they widen the field and double the jump."
-    if answer == receptive_field(Layer(k, stride=s) for k, s in sizes)[-1].jump:
-        return "That is the jump; asked is the receptive field."
-    doubled, late, jump = 1, 1, 1
-    for k, s in sizes:
-        doubled = 2 * doubled if (k, s) == (3, 2) else doubled + k - 1
-        jump *= s
-        late += (k - 1) * jump
-    if answer == doubled:
-        return (
-            "That is the rule behind 308: a pool doubles the jump, not the field, "
-            "and each layer adds (k - 1) jumps."
-        )
-    if answer == late:
-        return "A layer's own stride does not count for itself: add (k - 1) jumps, then multiply."
-    return "Write each row of the table as Layer(kernel, stride=...), in order, and read the last."
-
-
-@_exercise("2.3")
-def _layers_for_thirty_one(answer: Any) -> str | None:
-    if complaint := _not_a_number(answer):
-        return complaint
-    side = 31
-    layers = (side - 1) // (3 - 1)  # each 3x3 adds 2 to the field of 1
-    if answer == layers:
-        return None
-    if answer in (layers + 1, side / 2):
-        return f"A unit sees 1 pixel before any layer, so there are {side - 1} left to add."
-    if answer == side - 1:
-        return "Each 3x3 layer adds two pixels, one on either side."
-    if abs(answer - side / 3) < 0.05 or answer in (side // 3, side // 3 + 1):
-        return f"Windows of neighbouring units overlap: {side} is not shared out by threes."
-    if answer < 1 or answer != answer // 1:
-        return "The number of layers is a positive whole number."
-    return f"A stack of {answer:g} layers of 3x3 sees {1 + 2 * answer:g} pixels."
-
-
-@_exercise("2.4")
-def _dilated_layers(answer: Any) -> str | None:
-    from vgg_utils.configs import layer_configs
-    from vgg_utils.receptive_field import Layer, receptive_field
-
-    if complaint := _not_a_number(answer):
-        return complaint
-    target = receptive_field(layer_configs["D"])[-1].receptive_field
-
-    def field(count: int) -> int:
-        return receptive_field(Layer(3, dilation=2**i) for i in range(count))[-1].receptive_field
-
-    layers = next(count for count in range(1, 99) if field(count) >= target)
-    if answer == layers:
-        return None
-    if answer == next(count for count in range(1, 999) if 1 + 2 * count >= target):
-        return "That is the number without dilation, where every layer adds 2."
-    if answer == layers + 1:
-        return f"One too many: {layers} layers see {field(layers)} already."
-    if answer == layers - 1:
-        return f"One too few: {layers - 1} layers see {field(layers - 1)}, short of {target}."
-    return "A 3x3 layer of dilation d adds 2d, and d doubles from layer to layer: 2 + 4 + 8 + ..."
+        finite = math.isfinite(answer)
+    except OverflowError:  # an integer beyond any float
+        finite = False
+    return None if finite else "A number of ordinary size is asked for."
 
 
 # Chapter 1
@@ -441,7 +222,230 @@ def _more_images_right(answer: Any) -> str | None:
     return "Take the difference of the two errors, as a share of all validation images."
 
 
-# Chapter 5: training
+# Chapter 2
+
+
+@_exercise("2.1")
+def _four_against_nine(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    stack, single = 4 * 3**2, 9**2  # in units of C * C
+    fewer = 100 * (1 - stack / single)
+    if abs(answer - fewer) < 0.1:
+        return None
+    if abs(answer - fewer) < 1:
+        return "Close: give one decimal."
+    if abs(answer + fewer) < 0.1:
+        return "The sign is turned: a stack with fewer weights saves a positive share."
+    if abs(answer - 100 * (single / stack - 1)) < 0.5:
+        return (
+            "That is how many per cent more the 9x9 has. Asked is how many fewer the stack has, "
+            "so divide by the weights of the 9x9."
+        )
+    if abs(answer - fewer / 100) < 0.001:
+        return "That is the share; asked are per cent."
+    if abs(answer - 100 * stack / single) < 0.1 or abs(answer - stack / single) < 0.001:
+        return "That is the share that is left; asked is the share that the stack saves."
+    if abs(answer - (single - stack)) < 0.1:
+        return "That is the difference in units of C x C; divide it by the weights of the 9x9."
+    if abs(answer - 100 * (1 - 3**2 / single)) < 0.1:
+        return "That compares one 3x3 with the 9x9; the stack has four."
+    return "Count both in units of C x C: every 3x3 layer has 9, the 9x9 layer has 81."
+
+
+@_exercise("2.2")
+def _alexnet_field(answer: Any) -> str | None:
+    from vgg_utils.receptive_field import Layer, receptive_field
+
+    if complaint := _not_a_number(answer):
+        return complaint
+    sizes = [(11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2)]
+
+    def field(chain: list[tuple[int, int]]) -> int:
+        return receptive_field(Layer(k, stride=s) for k, s in chain)[-1].receptive_field
+
+    if answer == field(sizes):
+        return None
+    if answer == field([(2 if s == 2 else k, s) for k, s in sizes]):
+        return "That is with pools of 2x2. AlexNet's pools are 3x3 with stride 2: they overlap."
+    if answer == field([(k, 1) for k, _ in sizes]):
+        return "All strides are missing: each stride multiplies the jump of the layers after it."
+    if answer == field([(k, 1 if k == 11 else s) for k, s in sizes]):
+        return "The first convolution's stride of 4 is missing."
+    names = ["conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5"]
+    for count, name in enumerate(names, start=1):
+        if answer == field(sizes[:count]):
+            return f"That is the field after {name}; asked is the field after pool5."
+    if answer == field([entry for entry in sizes if entry != (3, 2)]):
+        return "The pools are missing: they widen the field and double the jump."
+    if answer == receptive_field(Layer(k, stride=s) for k, s in sizes)[-1].jump:
+        return "That is the jump; asked is the receptive field."
+    doubled, late, jump = 1, 1, 1
+    for k, s in sizes:
+        doubled = 2 * doubled if (k, s) == (3, 2) else doubled + k - 1
+        jump *= s
+        late += (k - 1) * jump
+    if answer == doubled:
+        return (
+            "That is the rule behind 308: a pool doubles the jump, not the field, "
+            "and each layer adds (k - 1) jumps."
+        )
+    if answer == late:
+        return "A layer's own stride does not count for itself: add (k - 1) jumps, then multiply."
+    return "Write each row of the table as Layer(kernel, stride=...), in order, and read the last."
+
+
+@_exercise("2.3")
+def _layers_for_thirty_one(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    side = 31
+    layers = (side - 1) // (3 - 1)  # each 3x3 adds 2 to the field of 1
+    if answer == layers:
+        return None
+    if answer in (layers + 1, side / 2):
+        return f"A unit sees 1 pixel before any layer, so there are {side - 1} left to add."
+    if answer == side - 1:
+        return "Each 3x3 layer adds two pixels, one on either side."
+    if abs(answer - side / 3) < 0.05 or answer in (side // 3, side // 3 + 1):
+        return f"Windows of neighbouring units overlap: {side} is not shared out by threes."
+    if answer < 1 or answer != answer // 1:
+        return "The number of layers is a positive whole number."
+    return f"A stack of {answer:g} layers of 3x3 sees {1 + 2 * answer:g} pixels."
+
+
+@_exercise("2.4")
+def _dilated_layers(answer: Any) -> str | None:
+    from vgg_utils.configs import layer_configs
+    from vgg_utils.receptive_field import Layer, receptive_field
+
+    if complaint := _not_a_number(answer):
+        return complaint
+    target = receptive_field(layer_configs["D"])[-1].receptive_field
+
+    def field(count: int) -> int:
+        return receptive_field(Layer(3, dilation=2**i) for i in range(count))[-1].receptive_field
+
+    layers = next(count for count in range(1, 99) if field(count) >= target)
+    if answer == layers:
+        return None
+    if answer == next(count for count in range(1, 999) if 1 + 2 * count >= target):
+        return "That is the number without dilation, where every layer adds 2."
+    if answer == layers + 1:
+        return f"One too many: {layers} layers see {field(layers)} already."
+    if answer == layers - 1:
+        return f"One too few: {layers - 1} layers see {field(layers - 1)}, short of {target}."
+    return "A 3x3 layer of dilation d adds 2d, and d doubles from layer to layer: 2 + 4 + 8 + ..."
+
+
+# Chapter 3
+
+
+@_exercise("3.1")
+def _fc6_parameters_at_448(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    pools = layer_configs["D"].count("M")
+    side = 448 // 2**pools
+    rows = {row.name: row for row in summarise("D", 448, pool_size=side)}
+    (outputs,) = rows["fc6"].output_shape
+    channels = rows["pool5"].output_shape[0]
+    if answer == rows["fc6"].parameters:
+        return None
+    if answer == channels * side**2 * outputs:
+        return "These are the weights; each of the outputs has a bias as well."
+    if answer == channels * side**2 * (outputs + 1):
+        return "There is one bias for each output, not for each input."
+
+    def fc6(positions: int) -> tuple[int, int]:
+        weights = channels * positions * outputs
+        return weights, weights + outputs
+
+    if answer in fc6((side // 2) ** 2):
+        return "That is fc6 at 224 pixels; a larger image leaves a larger map."
+    if answer in fc6(2 * (side // 2) ** 2):
+        return "The image doubles in height and in width, so the map has four times as many values."
+    if answer in fc6((2 * side) ** 2):
+        return "fc6 comes after pool5, and that pool halves the map once more."
+    if answer in fc6(1):
+        return f"Every position of the {side}x{side} map has weights of its own."
+    return "Flatten the last pool's map: each value has one weight for each output; add the biases."
+
+
+@_exercise("3.2")
+def _five_by_five_twin(answer: Any) -> str | None:
+    if not isinstance(answer, list):
+        return f"A list such as [(5, 64), 'M'] is asked for, and this is {type(answer).__name__}."
+    twin: list[LayerSpec] = []
+    for layer in layer_configs["B"]:
+        if isinstance(layer, str):
+            twin.append(layer)
+        elif not twin or twin[-1] == "M":  # the first of a pair
+            twin.append((5, layer[1]))
+    if answer == twin:
+        return None
+    try:
+        layers = get_layers(answer)
+    except ValueError as error:
+        return f"It cannot be read as a configuration: {error}."
+    kernels = [layer[0] for layer in layers if not isinstance(layer, str)]
+    if layers == twin:
+        return "Write each convolution as a tuple: (5, 64)."
+    if layers.count("M") != twin.count("M"):
+        return f"B has {twin.count('M')} pools, and this has {layers.count('M')}."
+    if 3 in kernels:
+        return "There is still a 3x3 in it: each pair makes room for one 5x5."
+    if len(kernels) > twin.count("M"):
+        return "One 5x5 stands for a pair of 3x3, so each block has one convolution."
+    return "Keep B's channels and the order of its pools; only the pairs change."
+
+
+@_exercise("3.3")
+def _dominant_layer_at_32(answer: Any) -> str | None:
+    if not isinstance(answer, str):
+        return f"A layer's name, such as 'conv1_1', is asked for; this is {type(answer).__name__}."
+    rows = summarise("D", 32)
+    if answer not in [row.name for row in rows]:
+        return f"D has no layer {answer!r}; its rows run from 'conv1_1' to 'fc8'."
+    most = max(row.macs for row in rows)
+    if {row.name: row.macs for row in rows}[answer] == most:
+        return None
+    if answer in [row.name for row in summarise("D") if row.macs > most]:
+        return (
+            "At 224 pixels it does more than the right one; "
+            "its work shrinks with the area of the map."
+        )
+    return "Another layer does more. Compare the macs of all the rows."
+
+
+@_exercise("3.4")
+def _global_average_pooling(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    rows = {row.name: row for row in summarise("E", pool_size=1)}
+    right = total(list(rows.values())).parameters
+    before = total(summarise("E")).parameters
+    biases = rows["fc6"].output_shape[0]
+    if answer == right:
+        return None
+    if answer == right - biases:
+        return "fc6 keeps its biases: only its weights depend on the inputs."
+    if answer == rows["fc6"].parameters:
+        return "That is fc6 alone; the whole network's count is asked for."
+    if abs(answer) == before - right:
+        return "That is the difference from E; the count that remains is asked for."
+    if answer == before:
+        return "That is E with its 7x7 map. After the average, fc6 has one input a channel."
+    if answer == right - rows["fc6"].parameters:
+        return "fc6 is still there, with fewer inputs."
+    if abs(answer * 1e6 - right) <= 5e5:
+        return "That is in millions; give the full count."
+    if answer == total(summarise("D", pool_size=1)).parameters:
+        return "That is D with averages; E is asked for."
+    return "The convolutions, fc7 and fc8 keep their counts; fc6 now has one input a channel."
+
+
+# Chapter 5
 
 
 @_exercise("5.1")

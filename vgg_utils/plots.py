@@ -109,161 +109,94 @@ def training_curves(histories: Sequence[Sequence[dict[str, float]]]) -> Figure:
     return figure
 
 
-# Chapter 3
+# Chapter 1
 
 
-def draw_network(rows: Sequence[LayerSummary]) -> Figure:
-    """Draw a network from the rows of `summarise`, each box one layer's output.
-
-    A box is as high and as deep as its map and as long as it has channels, but has a least length:
-    in the paper's networks up to 128 channels are drawn alike. Lengths have a scale of their own.
-    Fully connected layers are bars, as high as they have outputs, on a third scale.
-    """
-    import matplotlib.pyplot as plt
-    from matplotlib.patches import Patch
-
-    maps = [row for row in rows if len(row.output_shape) == 3 and row.name != "avgpool"]
-    full = [row for row in rows if len(row.output_shape) == 1]
-    tallest = 1.75 / max(max(row.output_shape[1:]) for row in maps)  # inches per pixel
-    gap, left, column = 0.26, 1.0, 0.49
-    blocks = sum(row.name.startswith("pool") for row in maps)
-    room = WIDTH - left - 0.34 - gap * blocks - column * len(full) - 0.2
-    longest = room / sum(row.output_shape[0] for row in maps)  # inches per channel
-
-    figure = plt.figure(figsize=(WIDTH, 3.55), layout="none")
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.set(xlim=(0, WIDTH), ylim=(-1.95, 1.6), aspect="equal")
-    axis.axis("off")
-
-    columns: list[tuple[float, str, str, str]] = []  # where, and three lines of text
-    kinds: dict[str, tuple[str, str]] = {}
-    x = begin = left
-    channels = 0
-    for row in maps:
-        kind, colour, hatch = _kind(row, channels)
-        channels, height, width = row.output_shape
-        length = max(channels * longest, 0.04)
-        x += gap / 2 if kind == "max-pool" else 0
-        _box(axis, x, length, height * tallest, width * tallest, colour, hatch)
-        kinds[kind] = (colour, hatch)
-        x += length
-        side = f"{height}" if height == width else f"{height}x{width}"
-        if kind == "image":
-            columns.append((x - length / 2, "input", side, f"{channels}"))
-            begin = x = x + 0.3
-        elif kind == "max-pool":
-            begin = x = x + gap / 2
-        elif row.name.startswith("conv"):
-            columns = [entry for entry in columns if entry[1] != row.name[4]]
-            columns.append(((begin + x) / 2, row.name[4], side, f"{channels}"))
-    if kind == "max-pool":
-        columns.append((x - (length + gap) / 2, row.name, side, f"{channels}"))
-    for index, row in enumerate(full):
-        (outputs,) = row.output_shape
-        centre = WIDTH - column * (len(full) - index - 0.5)
-        bar = 1.1 * outputs / max(entry.output_shape[0] for entry in full)
-        _box(axis, centre - 0.06, 0.12, bar, 0.0, GREY, "")
-        columns.append((centre, row.name, "", f"{outputs}"))
-    kinds["fully connected"] = (GREY, "")
-
-    for text, y in (("block", -1.34), ("map side", -1.58), ("channels", -1.82)):
-        axis.text(0.02, y, text, va="center", color=GREY)
-    edge = 0.0
-    for centre, *texts in columns:
-        centre = max(centre, edge + 0.2)  # keeps the numbers of thin blocks apart
-        for text, y in zip(texts, (-1.34, -1.58, -1.82), strict=True):
-            axis.text(centre, y, text, ha="center", va="center")
-        edge = centre + 0.2
-    handles = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=kind)
-        for kind, (colour, hatch) in kinds.items()
-    ]
-    axis.legend(
-        handles=handles, loc="upper right", ncols=2, fontsize=11, handlelength=1.2,
-        columnspacing=1.0, borderaxespad=0.1,
-    )  # fmt: skip
-    return figure
-
-
-def _kind(row: LayerSummary, in_channels: int) -> tuple[str, str, str]:
-    """Return what kind of layer a row is, with its colour and hatch."""
-    if row.name == "input":
-        return "image", GREEN, ""
-    if row.name.startswith("pool"):
-        return "max-pool", ORANGE, ""
-    if not row.name.startswith("conv"):
-        return "normalisation", RED, "xxx"
-    # weights and biases are (k * k * in_channels + 1) * channels
-    kernel_size = round(((row.parameters // row.output_shape[0] - 1) / in_channels) ** 0.5)
-    colour, hatch = (PURPLE, "///") if kernel_size == 1 else (BLUE, "")
-    return f"{kernel_size}x{kernel_size} convolution", colour, hatch
-
-
-def _box(
-    axis: Axes, x: float, length: float, height: float, depth: float, colour: str, hatch: str
+def dot_rows(
+    axis: Axes,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    value_format: str | None = None,
 ) -> None:
-    """Draw a box seen from the front, above and right; its middle axis lies on y = 0."""
-    slant = 0.34
-    low, high, near = -height / 2, height / 2, -slant * depth / 2
-    back = slant * depth
-    front = [(x, low), (x + length, low), (x + length, high), (x, high)]
-    top = [(x, high), (x + length, high), (x + length + back, high + back), (x + back, high + back)]
-    end = [
-        (x + length, low), (x + length + back, low + back),
-        (x + length + back, high + back), (x + length, high),
-    ]  # fmt: skip
-    for corners, shade in ((front, 0.0), (top, 0.45), (end, 0.25)):
-        axis.fill(
-            *zip(*((across + near, up + near) for across, up in corners), strict=True),
-            facecolor=_lighter(colour, shade), edgecolor="white", linewidth=0.7,
-            hatch=hatch if shade == 0 else None,
-        )  # fmt: skip
+    """Draw one row for each label, from the top, with one kind of dot for each series.
 
-
-def _lighter(colour: str, share: float) -> tuple[float, ...]:
-    """Mix a colour with white."""
-    from matplotlib.colors import to_rgb
-
-    return tuple(value + (1 - value) * share for value in to_rgb(colour))
-
-
-def cost_by_block(costs: Mapping[str, LayerSummary]) -> Figure:
-    """Draw each block's share of the parameters, the multiply-accumulates and the activations.
-
-    `costs` maps a block's name to the sum of its rows.
+    Every series holds one value for each label; None leaves a gap. Within a row the series lie
+    below one another, so that equal values stay visible. `value_format`, such as ".1f", writes each
+    value beside its dot instead, all in the middle of the row.
     """
-    import matplotlib.pyplot as plt
+    colours, markers = (BLUE, ORANGE, GREEN, GREY), "osDv"
+    spread = 0.25 if value_format is None else 0.0
+    columns = list(series.values())
+    for index, (name, values) in enumerate(series.items()):
+        places = []
+        for row, value in enumerate(values):
+            if value is not None:
+                present = [at for at, column in enumerate(columns) if column[row] is not None]
+                offset = present.index(index) - (len(present) - 1) / 2
+                places.append((value, row + spread * offset))
+        axis.plot(
+            [value for value, _ in places],
+            [y for _, y in places],
+            markers[index],
+            color=colours[index],
+            markersize=8,
+            label=name,
+        )
+        if value_format is not None:
+            for value, y in places:
+                axis.annotate(
+                    format(value, value_format),
+                    (value, y),
+                    xytext=(8, 0),
+                    textcoords="offset points",
+                    va="center",
+                )
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.tick_params(left=False)
+    axis.margins(x=0.1)
+    axis.locator_params(axis="x", nbins=6)
+    axis.grid(False, axis="y")
+    for row in range(1, len(labels), 2):
+        axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
+    if len(series) > 1:
+        axis.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=len(series),
+            borderaxespad=0.2,
+            handletextpad=0.1,
+            columnspacing=1.0,
+        )
 
-    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 5.2), sharex=True, sharey=True)
-    for axis, field, name, unit, colour in (
-        (axes[0], "parameters", "Parameters", "million", BLUE),
-        (axes[1], "macs", "Multiply-accumulates", "billion", ORANGE),
-        (axes[2], "activations", "Activations", "million", GREEN),
-    ):
-        values = [getattr(cost, field) for cost in costs.values()]
-        shares = [100 * value / sum(values) for value in values]
-        bars = axis.bar([key.removeprefix("block ") for key in costs], shares, color=colour)
-        axis.bar_label(bars, [_percent(share) for share in shares], padding=1)
-        whole = sum(values) / {"million": 1e6, "billion": 1e9}[unit]
-        axis.set_title(f"{name}, % of {whole:.2f} {unit}")
-        axis.set(ylim=(0, 95), yticks=[])
-        axis.spines["left"].set_visible(False)
-        axis.tick_params(bottom=False)
-        axis.grid(False)
-        if field == "macs":  # each is too small to read their sum off the bars
-            full = [index for index, key in enumerate(costs) if key.startswith("fc")]
-            together = _percent(sum(shares[index] for index in full))
-            middle = sum(full) / len(full)
-            axis.text(middle, 34, f"fully connected:\n{together} together", ha="center")
-    axes[2].set_xlabel("block of convolutions, or layer")
-    return figure
 
-
-def _percent(share: float) -> str:
-    """Write a share so that a small one does not look like none."""
-    if 0 < share < 0.05:
-        return "<0.1"
-    return f"{share:.1f}" if 0 < share < 1 else f"{share:.0f}"
+def step_rows(axis: Axes, labels: Sequence[str], values: Sequence[float]) -> None:
+    """Draw a descent, from the top: each row's bar runs from the value above to its own."""
+    span = max(values) - min(values)
+    axis.plot(values[0], 0, "o", color=BLUE, markersize=8)
+    axis.annotate(
+        f"{values[0]:.1f}", (values[0], 0), (-8, 0), textcoords="offset points", va="center",
+        ha="right",
+    )  # fmt: skip
+    for row in range(1, len(values)):
+        before, after = values[row - 1], values[row]
+        axis.barh(row, before - after, left=after, height=0.5, color=BLUE)
+        axis.plot([before, before], [row - 1, row + 0.25], color=GREY, linewidth=1, zorder=0.5)
+        axis.annotate(
+            f"{after:.1f}", (after, row), (-5, 0), textcoords="offset points", va="center",
+            ha="right",
+        )  # fmt: skip
+        axis.annotate(
+            f"{after - before:+.1f}".replace("-", "\N{MINUS SIGN}"),
+            (before, row), (5, 0), textcoords="offset points", va="center", color=GREY,
+        )  # fmt: skip
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.set_xlim(min(values) - 0.15 * span, max(values) + 0.15 * span)
+    axis.tick_params(left=False)
+    axis.grid(False)
+    axis.locator_params(axis="x", nbins=6)
 
 
 # Chapter 2
@@ -487,91 +420,158 @@ def receptive_field_explorer(
     return page
 
 
-# Chapter 1
+# Chapter 3
 
 
-def dot_rows(
-    axis: Axes,
-    labels: Sequence[str],
-    series: Mapping[str, Sequence[float | None]],
-    *,
-    value_format: str | None = None,
-) -> None:
-    """Draw one row for each label, from the top, with one kind of dot for each series.
+def draw_network(rows: Sequence[LayerSummary]) -> Figure:
+    """Draw a network from the rows of `summarise`, each box one layer's output.
 
-    Every series holds one value for each label; None leaves a gap. Within a row the series lie
-    below one another, so that equal values stay visible. `value_format`, such as ".1f", writes each
-    value beside its dot instead, all in the middle of the row.
+    A box is as high and as deep as its map and as long as it has channels, but has a least length:
+    in the paper's networks up to 128 channels are drawn alike. Lengths have a scale of their own.
+    Fully connected layers are bars, as high as they have outputs, on a third scale.
     """
-    colours, markers = (BLUE, ORANGE, GREEN, GREY), "osDv"
-    spread = 0.25 if value_format is None else 0.0
-    columns = list(series.values())
-    for index, (name, values) in enumerate(series.items()):
-        places = []
-        for row, value in enumerate(values):
-            if value is not None:
-                present = [at for at, column in enumerate(columns) if column[row] is not None]
-                offset = present.index(index) - (len(present) - 1) / 2
-                places.append((value, row + spread * offset))
-        axis.plot(
-            [value for value, _ in places],
-            [y for _, y in places],
-            markers[index],
-            color=colours[index],
-            markersize=8,
-            label=name,
-        )
-        if value_format is not None:
-            for value, y in places:
-                axis.annotate(
-                    format(value, value_format),
-                    (value, y),
-                    xytext=(8, 0),
-                    textcoords="offset points",
-                    va="center",
-                )
-    axis.set_yticks(range(len(labels)), labels)
-    axis.set_ylim(len(labels) - 0.5, -0.5)
-    axis.tick_params(left=False)
-    axis.margins(x=0.1)
-    axis.locator_params(axis="x", nbins=6)
-    axis.grid(False, axis="y")
-    for row in range(1, len(labels), 2):
-        axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
-    if len(series) > 1:
-        axis.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=len(series),
-            borderaxespad=0.2,
-            handletextpad=0.1,
-            columnspacing=1.0,
-        )
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
 
+    maps = [row for row in rows if len(row.output_shape) == 3 and row.name != "avgpool"]
+    full = [row for row in rows if len(row.output_shape) == 1]
+    tallest = 1.75 / max(max(row.output_shape[1:]) for row in maps)  # inches per pixel
+    gap, left, column = 0.26, 1.0, 0.49
+    blocks = sum(row.name.startswith("pool") for row in maps)
+    room = WIDTH - left - 0.34 - gap * blocks - column * len(full) - 0.2
+    longest = room / sum(row.output_shape[0] for row in maps)  # inches per channel
 
-def step_rows(axis: Axes, labels: Sequence[str], values: Sequence[float]) -> None:
-    """Draw a descent, from the top: each row's bar runs from the value above to its own."""
-    span = max(values) - min(values)
-    axis.plot(values[0], 0, "o", color=BLUE, markersize=8)
-    axis.annotate(
-        f"{values[0]:.1f}", (values[0], 0), (-8, 0), textcoords="offset points", va="center",
-        ha="right",
+    figure = plt.figure(figsize=(WIDTH, 3.55), layout="none")
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set(xlim=(0, WIDTH), ylim=(-1.95, 1.6), aspect="equal")
+    axis.axis("off")
+
+    columns: list[tuple[float, str, str, str]] = []  # where, and three lines of text
+    kinds: dict[str, tuple[str, str]] = {}
+    x = begin = left
+    channels = 0
+    for row in maps:
+        kind, colour, hatch = _kind(row, channels)
+        channels, height, width = row.output_shape
+        length = max(channels * longest, 0.04)
+        x += gap / 2 if kind == "max-pool" else 0
+        _box(axis, x, length, height * tallest, width * tallest, colour, hatch)
+        kinds[kind] = (colour, hatch)
+        x += length
+        side = f"{height}" if height == width else f"{height}x{width}"
+        if kind == "image":
+            columns.append((x - length / 2, "input", side, f"{channels}"))
+            begin = x = x + 0.3
+        elif kind == "max-pool":
+            begin = x = x + gap / 2
+        elif row.name.startswith("conv"):
+            columns = [entry for entry in columns if entry[1] != row.name[4]]
+            columns.append(((begin + x) / 2, row.name[4], side, f"{channels}"))
+    if kind == "max-pool":
+        columns.append((x - (length + gap) / 2, row.name, side, f"{channels}"))
+    for index, row in enumerate(full):
+        (outputs,) = row.output_shape
+        centre = WIDTH - column * (len(full) - index - 0.5)
+        bar = 1.1 * outputs / max(entry.output_shape[0] for entry in full)
+        _box(axis, centre - 0.06, 0.12, bar, 0.0, GREY, "")
+        columns.append((centre, row.name, "", f"{outputs}"))
+    kinds["fully connected"] = (GREY, "")
+
+    for text, y in (("block", -1.34), ("map side", -1.58), ("channels", -1.82)):
+        axis.text(0.02, y, text, va="center", color=GREY)
+    edge = 0.0
+    for centre, *texts in columns:
+        centre = max(centre, edge + 0.2)  # keeps the numbers of thin blocks apart
+        for text, y in zip(texts, (-1.34, -1.58, -1.82), strict=True):
+            axis.text(centre, y, text, ha="center", va="center")
+        edge = centre + 0.2
+    handles = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=kind)
+        for kind, (colour, hatch) in kinds.items()
+    ]
+    axis.legend(
+        handles=handles, loc="upper right", ncols=2, fontsize=11, handlelength=1.2,
+        columnspacing=1.0, borderaxespad=0.1,
     )  # fmt: skip
-    for row in range(1, len(values)):
-        before, after = values[row - 1], values[row]
-        axis.barh(row, before - after, left=after, height=0.5, color=BLUE)
-        axis.plot([before, before], [row - 1, row + 0.25], color=GREY, linewidth=1, zorder=0.5)
-        axis.annotate(
-            f"{after:.1f}", (after, row), (-5, 0), textcoords="offset points", va="center",
-            ha="right",
+    return figure
+
+
+def _kind(row: LayerSummary, in_channels: int) -> tuple[str, str, str]:
+    """Return what kind of layer a row is, with its colour and hatch."""
+    if row.name == "input":
+        return "image", GREEN, ""
+    if row.name.startswith("pool"):
+        return "max-pool", ORANGE, ""
+    if not row.name.startswith("conv"):
+        return "normalisation", RED, "xxx"
+    # weights and biases are (k * k * in_channels + 1) * channels
+    kernel_size = round(((row.parameters // row.output_shape[0] - 1) / in_channels) ** 0.5)
+    colour, hatch = (PURPLE, "///") if kernel_size == 1 else (BLUE, "")
+    return f"{kernel_size}x{kernel_size} convolution", colour, hatch
+
+
+def _box(
+    axis: Axes, x: float, length: float, height: float, depth: float, colour: str, hatch: str
+) -> None:
+    """Draw a box seen from the front, above and right; its middle axis lies on y = 0."""
+    slant = 0.34
+    low, high, near = -height / 2, height / 2, -slant * depth / 2
+    back = slant * depth
+    front = [(x, low), (x + length, low), (x + length, high), (x, high)]
+    top = [(x, high), (x + length, high), (x + length + back, high + back), (x + back, high + back)]
+    end = [
+        (x + length, low), (x + length + back, low + back),
+        (x + length + back, high + back), (x + length, high),
+    ]  # fmt: skip
+    for corners, shade in ((front, 0.0), (top, 0.45), (end, 0.25)):
+        axis.fill(
+            *zip(*((across + near, up + near) for across, up in corners), strict=True),
+            facecolor=_lighter(colour, shade), edgecolor="white", linewidth=0.7,
+            hatch=hatch if shade == 0 else None,
         )  # fmt: skip
-        axis.annotate(
-            f"{after - before:+.1f}".replace("-", "\N{MINUS SIGN}"),
-            (before, row), (5, 0), textcoords="offset points", va="center", color=GREY,
-        )  # fmt: skip
-    axis.set_yticks(range(len(labels)), labels)
-    axis.set_ylim(len(labels) - 0.5, -0.5)
-    axis.set_xlim(min(values) - 0.15 * span, max(values) + 0.15 * span)
-    axis.tick_params(left=False)
-    axis.grid(False)
-    axis.locator_params(axis="x", nbins=6)
+
+
+def _lighter(colour: str, share: float) -> tuple[float, ...]:
+    """Mix a colour with white."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(value + (1 - value) * share for value in to_rgb(colour))
+
+
+def cost_by_block(costs: Mapping[str, LayerSummary]) -> Figure:
+    """Draw each block's share of the parameters, the multiply-accumulates and the activations.
+
+    `costs` maps a block's name to the sum of its rows.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 5.2), sharex=True, sharey=True)
+    for axis, field, name, unit, colour in (
+        (axes[0], "parameters", "Parameters", "million", BLUE),
+        (axes[1], "macs", "Multiply-accumulates", "billion", ORANGE),
+        (axes[2], "activations", "Activations", "million", GREEN),
+    ):
+        values = [getattr(cost, field) for cost in costs.values()]
+        shares = [100 * value / sum(values) for value in values]
+        bars = axis.bar([key.removeprefix("block ") for key in costs], shares, color=colour)
+        axis.bar_label(bars, [_percent(share) for share in shares], padding=1)
+        whole = sum(values) / {"million": 1e6, "billion": 1e9}[unit]
+        axis.set_title(f"{name}, % of {whole:.2f} {unit}")
+        axis.set(ylim=(0, 95), yticks=[])
+        axis.spines["left"].set_visible(False)
+        axis.tick_params(bottom=False)
+        axis.grid(False)
+        if field == "macs":  # each is too small to read their sum off the bars
+            full = [index for index, key in enumerate(costs) if key.startswith("fc")]
+            together = _percent(sum(shares[index] for index in full))
+            middle = sum(full) / len(full)
+            axis.text(middle, 34, f"fully connected:\n{together} together", ha="center")
+    axes[2].set_xlabel("block of convolutions, or layer")
+    return figure
+
+
+def _percent(share: float) -> str:
+    """Write a share so that a small one does not look like none."""
+    if 0 < share < 0.05:
+        return "<0.1"
+    return f"{share:.1f}" if 0 < share < 1 else f"{share:.0f}"
