@@ -146,7 +146,7 @@ BOTH = "multi-crop & dense"
         ("1.1", ("B", 0.3), "Choose among"),
         ("1.1", ("E", 0.3), "subtract"),
         ("1.1", ("E", None), "name and a number"),
-        ("1.1", ("E", 10**400), "ordinary size"),
+        ("1.1", ("E", 10**400), "name and a number"),
         ("1.1", "E", "pair"),
         ("1.2", 35.3, "per cent"),
         ("1.2", 35, "per cent"),
