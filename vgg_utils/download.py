@@ -1,0 +1,181 @@
+"""Downloads that can be trusted: checked, resumed, and tried at one address after another.
+
+Standard library and tqdm only. A file under its final name is whole and checked, or not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+class DownloadError(RuntimeError):
+    """No address gave the file. The message says of each what happened."""
+
+
+class _Interrupted(Exception):
+    """One try at one address failed; the text says how."""
+
+
+def fetch(
+    addresses: Sequence[str],
+    path: str | Path,
+    *,
+    checksum: str,
+    timeout: float = 20.0,
+    attempts: int = 5,
+    progress: bool = True,
+) -> Path:
+    """Download one file and return its path; a file already there and right is not fetched again.
+
+    Arguments:
+        addresses: http or https, of copies of the same file, tried in turn.
+        path: where the file goes. Until it is checked it is called `path` + ".part", and that is
+            kept when a download breaks off: the next try asks for the rest alone (HTTP Range).
+        checksum: such as "md5:c58f...", by any algorithm of hashlib.
+        timeout: seconds without a single byte after which a server counts as stalled.
+        attempts: tries at one address, as long as each brings the file further.
+        progress: show a bar, and a line when an address is given up.
+
+    One process at a time may fetch the same path. Raises DownloadError if no address gives the
+    file, ValueError for an address of another kind, and OSError if the disk does not take it.
+    """
+    path = Path(path)
+    for address in addresses:
+        if not address.startswith(("http://", "https://")):
+            raise ValueError(f"an address starts with http:// or https://, got {address!r}")
+    if _matches(path, checksum):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    if _matches(part, checksum):  # all came, but the last step did not
+        os.replace(part, path)
+        return path
+
+    failures = []
+    for address in addresses:
+        problem = ""
+        for _ in range(attempts):
+            before = _size(part)
+            try:
+                _receive(address, part, timeout, progress)
+            except _Interrupted as interruption:
+                problem = str(interruption)
+                if _size(part) > before:
+                    continue
+                break
+            if _matches(part, checksum):
+                os.replace(part, path)
+                return path
+            part.unlink()
+            problem = f"sent other bytes than expected ({checksum.split(':')[0]} does not match)"
+            if before == 0:  # else the bytes kept from earlier may be to blame: once more
+                break
+        failures.append(f"  {address}\n    {problem}")
+        if progress:
+            tqdm.write(f"{address}: {problem}", file=sys.stderr)
+    if part.exists():
+        failures.append(f"{_size(part)} bytes are kept; the next try goes on from there.")
+    raise DownloadError("\n".join([f"could not download {path.name}:", *failures]))
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Put the top folder of a tar archive at `folder`, which bears its name: whole, or not at all.
+
+    What was at `folder` is replaced. Raises ValueError if the archive has no such folder.
+    """
+    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder.parent) as scratch:
+        with tarfile.open(archive) as tar:
+            tar.extractall(scratch, filter="data")
+        fresh = Path(scratch) / folder.name
+        if not fresh.is_dir():
+            raise ValueError(f"{archive} holds no folder {folder.name}")
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(fresh, folder)
+
+
+def _receive(address: str, part: Path, timeout: float, progress: bool) -> None:
+    """Bring `part` to its full length from one address, from where it stands if that can be."""
+    start = _size(part)
+    headers = {"User-Agent": "vgg-utils"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    try:
+        response = urllib.request.urlopen(
+            urllib.request.Request(address, headers=headers), timeout=timeout
+        )
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416 and start:  # there are no bytes after those kept: they are wrong
+            part.unlink()
+            return _receive(address, part, timeout, progress)
+        raise _Interrupted(f"the server answered {error.code} {error.reason}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(_in_words(error, timeout)) from None
+
+    with response:
+        if response.status != 206:  # the whole file, whatever was asked
+            start = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise _Interrupted("the server sent another part of the file than asked for")
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        with (
+            part.open("ab" if start else "wb") as file,
+            tqdm(
+                total=total,
+                initial=start,
+                desc=part.stem,
+                unit="B",
+                unit_scale=True,
+                leave=False,
+                disable=not progress,
+            ) as bar,
+        ):
+            while piece := _read(response, timeout):
+                file.write(piece)
+                bar.update(len(piece))
+    if total is not None and _size(part) < total:
+        raise _Interrupted(f"cut off after {_size(part)} of {total} bytes")
+
+
+def _read(response: http.client.HTTPResponse, timeout: float) -> bytes:
+    try:
+        return response.read1(1 << 18)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(_in_words(error, timeout)) from None
+
+
+def _in_words(error: Exception, timeout: float) -> str:
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, TimeoutError):
+        return f"stalled: nothing came for {timeout:g} seconds"
+    return f"no connection or a broken one ({reason or type(error).__name__})"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _matches(path: Path, checksum: str) -> bool:
+    """Whether the file is there and has the checksum, given as "algorithm:hexadecimal digits"."""
+    algorithm, _, expected = checksum.partition(":")
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest() == expected.lower()
