@@ -1,15 +1,14 @@
-"""Data, evaluation and training: on the embedded digits, in seconds."""
+"""Evaluation and training: on the embedded digits, in seconds."""
 
 import math
 
 import pytest
 import torch
-from sklearn.datasets import load_digits as bundled_digits
 from sklearn.metrics import top_k_accuracy_score
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from vgg_utils.data import ImageData, load_cifar10, load_digits, random_flip, random_shift
+from vgg_utils.data import ImageData, load_digits, random_shift
 from vgg_utils.evaluate import predict, top_k_error
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
@@ -26,70 +25,6 @@ def small_net(seed=0):
 @pytest.fixture(scope="module")
 def digits():
     return load_digits(16)
-
-
-def test_digits_are_all_there_once_and_split_by_class(digits):
-    data = load_digits(8)
-    images = torch.cat([data.train.tensors[0], data.test.tensors[0]]) + data.mean
-    rebuilt = sorted(tuple((16 * image).round().int().flatten().tolist()) for image in images)
-    assert rebuilt == sorted(
-        tuple(image.astype(int).flatten()) for image in bundled_digits().images
-    )
-    counts = [torch.bincount(half.tensors[1], minlength=10) for half in (data.train, data.test)]
-    share = counts[1] / (counts[0] + counts[1])
-    assert (share - 500 / 1797).abs().max() < 0.01
-
-
-def test_mean_is_that_of_the_training_set_alone(digits):
-    assert digits.train.tensors[0].mean().abs() < 1e-6
-    assert digits.test.tensors[0].mean().abs() > 1e-5
-    assert digits.train.tensors[0].shape == (1297, 1, 16, 16)
-
-
-def test_split_depends_on_the_seed_alone():
-    first, again, other = load_digits(8, seed=1), load_digits(8, seed=1), load_digits(8, seed=2)
-    assert torch.equal(first.test.tensors[0], again.test.tensors[0])
-    assert not torch.equal(first.test.tensors[1], other.test.tensors[1])
-
-
-def test_digits_refuse_what_cannot_be():
-    with pytest.raises(ValueError, match="at least 8"):
-        load_digits(7)
-    with pytest.raises(ValueError, match="got '32'"):
-        load_digits("32")
-    with pytest.raises(ValueError, match="test_size"):
-        load_digits(test_size=1797)
-
-
-def test_random_shift_moves_each_image_whole():
-    torch.manual_seed(0)
-    images = torch.zeros(400, 2, 9, 9)
-    images[:, 0, 4, 4], images[:, 1, 4, 5] = 1, 2
-    moved = random_shift(images, 3, fill=0.0)
-    assert moved.shape == images.shape
-    places = set()
-    for image in moved:
-        (row, column), (other_row, other_column) = image[0].nonzero()[0], image[1].nonzero()[0]
-        assert (row, column + 1) == (other_row, other_column)  # channels move together
-        places.add((int(row), int(column)))
-    assert places == {(r, c) for r in range(1, 8) for c in range(1, 8)}
-    assert torch.equal(random_shift(images, 0), images)
-
-
-def test_random_shift_fills_and_refuses():
-    torch.manual_seed(0)
-    assert set(random_shift(torch.ones(50, 1, 4, 4), 2, fill=-0.5).unique().tolist()) == {-0.5, 1.0}
-    with pytest.raises(ValueError, match="negative"):
-        random_shift(torch.ones(1, 1, 4, 4), -1)
-
-
-def test_random_flip_mirrors_about_half():
-    torch.manual_seed(0)
-    images = torch.arange(12.0).reshape(1, 1, 3, 4).repeat(1000, 1, 1, 1)
-    flipped = random_flip(images)
-    mirrored = (flipped[:, 0, 0, 0] == 3).float()
-    assert 0.4 < mirrored.mean() < 0.6
-    assert torch.equal(flipped[mirrored.bool()][0], images[0].flip(2))
 
 
 def test_top_k_error_equals_scikit_learns():
@@ -227,38 +162,3 @@ def test_infinite_loss_stops_at_once_and_says_where(digits):
 def test_fit_refuses_settings_out_of_range(digits, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         fit(small_net(), digits, **options)
-
-
-def test_cifar10_through_torchvision(tmp_path):
-    """A tiny stand-in with CIFAR-10's own file format, read by torchvision without a download."""
-    datasets = pytest.importorskip("torchvision.datasets")
-    import hashlib
-    import pickle
-    from unittest import mock
-
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-
-    def write(name, content):
-        (folder / name).write_bytes(pickle.dumps(content))
-        return [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
-
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (4, 3072), dtype=np.uint8)
-    train = [write("data_batch_1", {"data": pixels[:3], "labels": [0, 9, 4]})]
-    test = [write("test_batch", {"data": pixels[3:], "labels": [7]})]
-    names = [f"class{i}" for i in range(10)]
-    meta = write("batches.meta", {"label_names": names})
-    with mock.patch.multiple(
-        datasets.CIFAR10,
-        train_list=train,
-        test_list=test,
-        meta={"filename": meta[0], "key": "label_names", "md5": meta[1]},
-    ):
-        data = load_cifar10(tmp_path)
-    assert data.classes == names
-    assert data.train.tensors[1].tolist() == [0, 9, 4]
-    restored = (data.test.tensors[0] + data.mean[None, :, None, None]) * 255
-    assert torch.equal(restored.round().byte().flatten(), torch.from_numpy(pixels[3]))
