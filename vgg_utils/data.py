@@ -74,12 +74,11 @@ class ImageFiles(NamedTuple):
 class DigitScenes(NamedTuple):
     """Digits on a canvas. For N scenes: what is there, where, and how large.
 
-    images: (N, 1, size, size), float32, from 0 (paper) to 1 (ink).
-    labels: (N,), int64, 0 to 9.
-    boxes: (N, 4), float32: centre x, centre y, width, height in pixels, as in App. A.1. x runs to
-        the right and y down; the pixel in the corner covers 0 to 1. The box is the smallest that
-        holds every pixel of the digit with ink of at least `INK`.
-    scales: (N,), int64: side in pixels to which the digit's 8x8 square was enlarged.
+    `images` (N, 1, size, size), float32, runs from 0 (paper) to 1 (ink). `labels` (N,), int64, is 0
+    to 9. `boxes` (N, 4), float32, holds centre x, centre y, width and height in pixels, as in
+    App. A.1: x runs to the right and y down, and the pixel in the corner covers 0 to 1. The box is
+    the smallest that holds every pixel of the digit with ink of at least `INK`. `scales` (N,),
+    int64, is the side in pixels to which the digit's 8x8 square was enlarged.
     """
 
     images: torch.Tensor
