@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 
 from vgg_utils.data import ImageData, random_shift
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.train import fit, main
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="gloo over loopback is tested on Linux"
@@ -58,7 +58,7 @@ def share(rank, processes, folder, epochs, dropout):
 def train(folder, *, processes, epochs, dropout=0.0):
     folder.mkdir(exist_ok=True)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "vgg_utils.train"])
+    context.set_forkserver_preload(["torch._dynamo", "vgg_utils.train"])  # slow to import
     team = [
         context.Process(target=share, args=(rank, processes, folder, epochs, dropout))
         for rank in range(processes)
@@ -105,10 +105,13 @@ def test_dropout_keeps_the_order_of_the_images_common(tmp_path):
 
 
 def test_killed_process_and_restart_under_torchrun(tmp_path):
+    options = [
+        "--width", "0.03", "--hidden", "16", "--epochs", "2", "--dropout", "0", "--device", "cpu",
+        "--save-every", "5",
+    ]  # fmt: skip
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "vgg_utils.train", "--width", "0.03", "--hidden", "16", "--epochs", "2",
-        "--dropout", "0", "--device", "cpu", "--save-every", "5", "--resume", "--out",
+        "-m", "vgg_utils.train", *options, "--resume", "--out",
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     out = tmp_path / "run"
@@ -127,10 +130,7 @@ def test_killed_process_and_restart_under_torchrun(tmp_path):
     done = subprocess.run([*command, out], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch 2: test error") == 1  # process 0 alone speaks
-    alone = subprocess.run(
-        [sys.executable, *command[6:], tmp_path / "alone"], env=environment, capture_output=True
-    )
-    assert alone.returncode == 0, alone.stderr
+    assert main([*options, "--out", str(tmp_path / "alone")]) == 0
     together, single = (
         json.loads((folder / "history.json").read_text()) for folder in (out, tmp_path / "alone")
     )

@@ -72,7 +72,7 @@ def test_twenty_kills_change_nothing(tmp_path):
 
     context = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
     if os.name != "nt":
-        context.set_forkserver_preload(["torch", "vgg_utils.train"])
+        context.set_forkserver_preload(["torch._dynamo", "vgg_utils.train"])  # slow to import
     chance = random.Random(1)
     kills = written = partial = runs = 0
     while kills < KILLS:
