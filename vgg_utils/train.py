@@ -2,14 +2,16 @@
 
 Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 3.1.
 
+From the command line::
+
     python -m vgg_utils.train --out runs/first            train; `--help` lists the options
     python -m vgg_utils.train --out runs/first --resume   go on after an interruption
 
 Several processes, one a GPU (or a CPU), share each batch. On one machine, and on two machines with
-four GPUs each (the same line on both, `--node-rank` 0 and 1; `host0` is the first one's name):
+four GPUs each (the same line on both, `--node-rank` 0 and 1; `host0` is the first one's name)::
 
     torchrun --nproc-per-node 4 -m vgg_utils.train --out runs/four
-    torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 --master-addr host0 --master-port 29500 \
+    torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 --master-addr host0 --master-port 29500 \\
         -m vgg_utils.train --out runs/eight
 
 Only process 0, on the first machine, writes and reads `--out`. When a process dies, torchrun stops
@@ -442,7 +444,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m vgg_utils.train",
         description="Train a configuration of Table 1 with the paper's recipe (Sect. 3.1). "
-        "Without options: A, an eighth as wide, on the embedded digits, in about a minute.",
+        "Without options: A, an eighth as wide, on the embedded digits, in seconds.",
         epilog="Several processes: torchrun --nproc-per-node 2 -m vgg_utils.train ...",
     )
     add = parser.add_argument
