@@ -75,7 +75,7 @@ def server():
 @pytest.fixture
 def get(server, tmp_path):
     def from_addresses(*names, **options):
-        options = {"checksum": CHECKSUM, "timeout": 0.3, "progress": False} | options
+        options = {"checksum": CHECKSUM, "timeout": 1.5, "progress": False} | options
         return fetch([server.at(name) for name in names], tmp_path / "new" / "file.bin", **options)
 
     return from_addresses
@@ -106,7 +106,7 @@ def test_server_that_gives_no_length_is_fine(get):
 def test_stalled_server_is_left_for_the_next(server, get, name):
     begin = time.monotonic()
     assert arrived(get(name, "fine", attempts=1))
-    assert 0.3 < time.monotonic() - begin < 5
+    assert 1.5 < time.monotonic() - begin < 20
     kept = {"stall": "bytes=1000-", "silent": None}[name]
     assert server.seen == [(f"/{name}", None), ("/fine", kept)]
 
@@ -177,12 +177,12 @@ def test_error_says_of_each_address_what_happened(server, get, tmp_path, capsys)
             [closed] + [server.at(name) for name in names],
             tmp_path / "file.bin",
             checksum=CHECKSUM,
-            timeout=0.2,
+            timeout=1.0,
         )
     lines = str(caught.value).splitlines()
     assert lines[0] == "could not download file.bin:"
     said = dict(zip(lines[1::2], lines[2::2], strict=True))
-    expected = ["no connection", "404 Not Found", "stalled: nothing came for 0.2 seconds",
+    expected = ["no connection", "404 Not Found", "stalled: nothing came for 1 seconds",
                 "stalled", f"cut off after {HALF} of {len(CONTENT)} bytes",
                 "sent other bytes than expected (md5"]  # fmt: skip
     for address, text in zip([closed] + [server.at(n) for n in names], expected, strict=True):

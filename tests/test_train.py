@@ -8,6 +8,7 @@ from sklearn.metrics import top_k_accuracy_score
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from vgg_utils import train
 from vgg_utils.data import ImageData, load_digits, random_shift
 from vgg_utils.evaluate import predict, top_k_error
 from vgg_utils.model import VGGNet
@@ -157,8 +158,94 @@ def test_infinite_loss_stops_at_once_and_says_where(digits):
 
 
 @pytest.mark.parametrize(
-    "options", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"drop_at": [0]}]
+    "options",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"drop_at": [0]},
+        {"plateau": 0},
+        {"save_every": 0},
+        {"precision": "int8"},
+        {"resume": True},
+    ],
 )
 def test_fit_refuses_settings_out_of_range(digits, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         fit(small_net(), digits, **options)
+
+
+def test_rate_drops_on_a_plateau_as_pytorchs_schedule_does():
+    torch.manual_seed(0)
+    for patience in (1, 2, 4):
+        weight = torch.zeros(1, requires_grad=True)
+        optimizer = torch.optim.SGD([weight], lr=1.0)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, patience=patience - 1, threshold=0, eps=0
+        )
+        rate, history = 1.0, []
+        for error in torch.randint(0, 40, (60,)).tolist():
+            history.append({"learning_rate": rate, "test_error": float(error)})
+            if train._has_stalled(history, patience):
+                rate *= 0.1
+            schedule.step(error)
+            assert rate == pytest.approx(optimizer.param_groups[0]["lr"])
+        assert rate < 1e-3
+
+
+def test_plateau_drops_the_rate_in_fit():
+    images, labels = torch.randn(6, 4), torch.randint(0, 3, (6,))
+    half = TensorDataset(torch.zeros_like(images), labels)  # nothing to learn: the error stays
+    data = ImageData(half, half, list("abc"), torch.zeros(1))
+    net = nn.Linear(4, 3, bias=False)
+    history = fit(net, data, epochs=5, plateau=2, progress=False)
+    rates = [row["learning_rate"] for row in history]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-2, 1e-3, 1e-3])
+
+
+@pytest.mark.parametrize("option", [{"precision": "bfloat16"}, {"channels_last": True}])
+def test_faster_arithmetic_is_the_same_training_to_rounding(digits, option):
+    few = digits._replace(train=TensorDataset(*(t[:200] for t in digits.train.tensors)))
+    rows = [fit(small_net(), few, epochs=1, progress=False, **o)[0] for o in ({}, option)]
+    assert rows[1]["train_loss"] == pytest.approx(rows[0]["train_loss"], rel=0.02)
+
+
+def test_auto_precision_is_float32_on_the_cpu_and_suits_the_gpu(monkeypatch):
+    assert train._precision("auto", torch.device("cpu")) is None
+    for capability, dtype in (((7, 5), torch.float16), ((8, 0), torch.bfloat16)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
+        assert train._precision("auto", torch.device("cuda")) is dtype
+
+
+def test_out_of_memory_says_what_to_try(digits):
+    class Large(nn.Linear):
+        def forward(self, x):
+            if self.training and len(x) > 20:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+            return super().forward(x.flatten(1))
+
+    with pytest.raises(train.TrainingError, match="batches of 40 images: try batch_size=20"):
+        fit(Large(256, 10), digits, batch_size=40, progress=False)
+    fit(Large(256, 10), digits, batch_size=20, epochs=1, progress=False)
+
+
+def test_help_names_every_option_and_the_papers_values(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for option in ("config", "dataset", "data-dir", "epochs", "batch-size", "seed", "device"):
+        assert f"--{option}" in text
+    assert "paper: 256" in text and "paper: 74" in text
+
+
+def test_command_trains_and_refuses_plainly(tmp_path, capsys):
+    arguments = ["--width", "0.02", "--hidden", "4", "--epochs", "1", "--device", "cpu"]
+    assert train.main([*arguments, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "history.json").exists()
+    assert "epoch 1: test error" in capsys.readouterr().out
+    assert train.main([*arguments, "--out", str(tmp_path)]) == 1
+    assert "holds checkpoints already" in capsys.readouterr().err
+    assert train.main([*arguments, "--learning-rate", "1e9"]) == 1
+    assert "try a tenth of that rate" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train.main(["--resume"])

@@ -1,0 +1,119 @@
+"""Checkpoints: written whole or not at all, two kept, damaged and foreign ones passed over."""
+
+import errno
+import os
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from vgg_utils import checkpoint
+from vgg_utils.checkpoint import CheckpointError, load_latest, save
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_last_two_are_kept_and_the_newest_is_read(tmp_path):
+    for number in (0, 5, 10):
+        save(tmp_path, number, {"weights": torch.full((3,), number)})
+    assert names(tmp_path) == ["checkpoint-000000005.pt", "checkpoint-000000010.pt"]
+    path, state = load_latest(tmp_path)
+    assert path.name == "checkpoint-000000010.pt"
+    assert state["weights"].tolist() == [10, 10, 10]
+
+
+def test_empty_folder_has_none(tmp_path):
+    assert load_latest(tmp_path) is None
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip_a_bit_of_the_weights(path):
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes([7]) * 400)] ^= 1
+    path.write_bytes(content)
+
+
+def text(path):
+    path.write_text("not a checkpoint")
+
+
+def foreign(path):
+    torch.save({"state_dict": {}}, path)
+
+
+class Unsafe:
+    def __reduce__(self):
+        return (os.mkdir, ("made-by-a-checkpoint",))
+
+
+def code(path):
+    torch.save({"format": checkpoint.FORMAT, "x": Unsafe()}, path)
+
+
+@pytest.mark.parametrize("harm", [cut, empty, flip_a_bit_of_the_weights, text, foreign, code])
+def test_bad_checkpoint_is_named_and_the_one_before_is_used(tmp_path, monkeypatch, harm):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path, 1, {"number": 1})
+    harm(save(tmp_path, 2, {"weights": torch.full((400,), 7, dtype=torch.uint8)}))
+    with pytest.warns(UserWarning, match=r"checkpoint-000000002\.pt"):
+        path, state = load_latest(tmp_path)
+    assert (path.name, state["number"]) == ("checkpoint-000000001.pt", 1)
+    assert not (tmp_path / "made-by-a-checkpoint").exists()
+
+    (tmp_path / "checkpoint-000000001.pt").write_bytes(b"")
+    with (
+        pytest.warns(UserWarning, match="tried"),
+        pytest.raises(CheckpointError, match="none of the 2 checkpoints"),
+    ):
+        load_latest(tmp_path)
+
+
+def test_new_checkpoint_is_never_the_one_deleted(tmp_path):
+    """After a damaged newer one was passed over, the run writes lower numbers again."""
+    for number in (10, 20):
+        save(tmp_path, number, {"number": number})
+    for number in (12, 14):
+        save(tmp_path, number, {"number": number})
+    assert {"checkpoint-000000012.pt", "checkpoint-000000014.pt"} <= set(names(tmp_path))
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_full_disk_loses_nothing_and_says_what_is_safe(tmp_path, monkeypatch, call):
+    save(tmp_path, 1, {"number": 1})
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(OSError, match=r"000000002.*safe: checkpoint-000000001\.pt") as caught:
+            save(tmp_path, 2, {"number": 2})
+    assert caught.value.errno == errno.ENOSPC
+    assert names(tmp_path) == ["checkpoint-000000001.pt"]
+    assert load_latest(tmp_path)[1]["number"] == 1
+
+
+def test_partial_file_of_a_killed_process_is_ignored_and_cleared(tmp_path):
+    (tmp_path / "checkpoint-000000009.pt.partial").write_bytes(b"half")
+    assert load_latest(tmp_path) is None
+    save(tmp_path, 1, {})
+    assert names(tmp_path) == ["checkpoint-000000001.pt"]
+
+
+def test_every_random_generator_goes_on_where_it_was(tmp_path):
+    draw = lambda: (torch.rand(1).item(), random.gauss(0, 1), np.random.standard_normal())  # noqa: E731
+    draw()  # an odd number of normal draws leaves one in store
+    save(tmp_path, 1, checkpoint.random_state(torch.device("cpu")))
+    expected = draw(), draw()
+    checkpoint.set_random_state(load_latest(tmp_path)[1], torch.device("cpu"))
+    assert (draw(), draw()) == expected

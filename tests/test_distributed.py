@@ -1,0 +1,139 @@
+"""Several processes on this machine train as one does, and take up each other's checkpoints."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.utils.data import TensorDataset
+
+from vgg_utils.data import ImageData, random_shift
+from vgg_utils.model import VGGNet
+from vgg_utils.train import fit, main
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="gloo over loopback is tested on Linux"
+)
+OPTIONS = {"batch_size": 8, "drop_at": [2], "save_every": 3, "progress": False}
+
+
+def small_data(count=35):  # the last batch has three images: shares of two and one
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(count, 1, 8, 8, generator=generator)
+    half = TensorDataset(images, torch.randint(0, 10, (count,), generator=generator))
+    return ImageData(half, half, [str(d) for d in range(10)], torch.zeros(1))
+
+
+def small_net(dropout=0.0):
+    torch.manual_seed(0)
+    return VGGNet(1, 10, [(3, 4), "M"], pool_size=2, hidden_features=8, dropout=dropout)
+
+
+def shift(images):
+    return random_shift(images, 1)
+
+
+def share(rank, processes, folder, epochs, dropout):
+    """One of the processes; the first leaves the result."""
+    torch.set_num_threads(1)
+    if processes > 1:
+        dist.init_process_group(
+            "gloo", init_method=f"file://{folder}/meet{epochs}", rank=rank, world_size=processes
+        )
+    net = small_net(dropout)
+    out = folder / ("run" if rank == 0 else "written-by-another")
+    history = fit(net, small_data(), epochs=epochs, augment=shift, out=out, resume=True, **OPTIONS)
+    assert not (folder / "written-by-another").exists()
+    torch.save({"history": history, "model": net.state_dict()}, folder / f"result{rank}.pt")
+    if processes > 1:
+        dist.destroy_process_group()
+
+
+def train(folder, *, processes, epochs, dropout=0.0):
+    folder.mkdir(exist_ok=True)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch._dynamo", "vgg_utils.train"])  # slow to import
+    team = [
+        context.Process(target=share, args=(rank, processes, folder, epochs, dropout))
+        for rank in range(processes)
+    ]
+    for process in team:
+        process.start()
+    for process in team:
+        process.join(60)
+        assert process.exitcode == 0
+    return [torch.load(folder / f"result{rank}.pt", weights_only=True) for rank in range(processes)]
+
+
+def assert_same_training(one, other):
+    for row, its in zip(one["history"], other["history"], strict=True):
+        assert row == pytest.approx(its, rel=1e-4)
+    for name, value in one["model"].items():
+        torch.testing.assert_close(other["model"][name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_two_processes_train_as_one_and_share_checkpoints(tmp_path):
+    (one,) = train(tmp_path / "one", processes=1, epochs=3)
+    two = train(tmp_path / "two", processes=2, epochs=3)
+    assert_same_training(one, two[0])
+    for name, value in two[0]["model"].items():
+        assert torch.equal(two[1]["model"][name], value), name
+    assert two[0]["history"] == two[1]["history"]
+
+    train(tmp_path / "grows", processes=1, epochs=1)
+    assert_same_training(one, train(tmp_path / "grows", processes=2, epochs=3)[0])
+    train(tmp_path / "shrinks", processes=2, epochs=1)
+    assert_same_training(one, train(tmp_path / "shrinks", processes=1, epochs=3)[0])
+
+
+def test_four_processes_share_a_last_batch_of_three(tmp_path):
+    """35 = 4 * 8 + 3 over four processes: one has no image left."""
+    (one,) = train(tmp_path / "one", processes=1, epochs=2)
+    assert_same_training(one, train(tmp_path / "four", processes=4, epochs=2)[0])
+
+
+def test_dropout_keeps_the_order_of_the_images_common(tmp_path):
+    first, second = train(tmp_path / "two", processes=2, epochs=2, dropout=0.5)
+    for name, value in first["model"].items():
+        assert torch.equal(second["model"][name], value), name
+
+
+def test_killed_process_and_restart_under_torchrun(tmp_path):
+    options = [
+        "--width", "0.03", "--hidden", "16", "--epochs", "2", "--dropout", "0", "--device", "cpu",
+        "--save-every", "5",
+    ]  # fmt: skip
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "vgg_utils.train", *options, "--resume", "--out",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    out = tmp_path / "run"
+    running = subprocess.Popen(
+        [*command, out], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while running.poll() is None and not (out / "checkpoint-000000005.pt").exists():
+        time.sleep(0.02)
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(running.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    _, errors = running.communicate(timeout=30)
+    assert running.returncode != 0, errors
+
+    done = subprocess.run([*command, out], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 2: test error") == 1  # process 0 alone speaks
+    assert main([*options, "--out", str(tmp_path / "alone")]) == 0
+    together, single = (
+        json.loads((folder / "history.json").read_text()) for folder in (out, tmp_path / "alone")
+    )
+    for row, its in zip(together, single, strict=True):
+        assert row["train_loss"] == pytest.approx(its["train_loss"], rel=1e-3)
+        assert row["test_loss"] == pytest.approx(its["test_loss"], rel=1e-2)

@@ -1,0 +1,130 @@
+"""Checkpoints that survive a process killed at any moment, a full disk and a damaged file.
+
+A checkpoint is written beside its final name, forced to the disk, and only then renamed, which the
+operating system does in one piece: under its final name stands a whole file or none. The last two
+are kept, so one that goes bad later leaves another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+FORMAT = "vgg_utils checkpoint 1"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used; the message names the file and what is wrong with it."""
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Put `content` under `path`: all of it or, whatever happens, what stood there before.
+
+    Raises OSError (a full disk, a folder that cannot be written to) and leaves no partial file.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the new name itself must reach the disk too
+        folder = os.open(path.parent, os.O_RDONLY)
+        with contextlib.suppress(OSError):  # network drives may not know how
+            os.fsync(folder)
+        os.close(folder)
+
+
+def save(folder: Path, number: int, state: dict[str, Any]) -> Path:
+    """Write `state` as checkpoint `number` (of steps done); then delete all but the one before it.
+
+    Raises OSError, with what is kept, when it cannot be written; nothing has been deleted then.
+    """
+    path = folder / f"checkpoint-{number:09d}.pt"
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    try:
+        write_atomically(path, buffer.getbuffer())
+    except OSError as error:
+        kept = ", ".join(kept.name for kept in _checkpoints(folder)) or "none"
+        why = error.strerror or error
+        raise OSError(
+            error.errno, f"could not write {path} ({why}); checkpoints that are safe: {kept}"
+        ) from error
+    for old in [older for older in _checkpoints(folder) if older.name < path.name][:-1]:
+        old.unlink(missing_ok=True)
+    for partial in folder.glob("*.partial"):  # left by a process that was killed
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def load_latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Return the newest checkpoint that can be read, and its path; None where there is none.
+
+    A damaged or foreign one is passed over with a warning that names it. Raises CheckpointError
+    when there are checkpoints and none can be read.
+    """
+    paths = _checkpoints(folder)
+    for path in reversed(paths):
+        try:
+            return path, _read(path)
+        except CheckpointError as error:
+            warnings.warn(f"{error}; the checkpoint before it is tried", stacklevel=2)
+    if paths:
+        raise CheckpointError(f"none of the {len(paths)} checkpoints in {folder} can be used")
+    return None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*.pt"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what `path` holds. No code in the file is run: `weights_only`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()  # PyTorch itself does not look at the checksums
+        if broken:
+            raise CheckpointError(f"{path} is damaged: wrong checksum of {broken}")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except Exception as error:  # zipfile, pickle and torch raise many kinds
+        reason = str(error).split("\n")[0]
+        raise CheckpointError(f"{path} is damaged or no checkpoint: {reason}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(f"{path} was not written by vgg_utils.train")
+    return state
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """Return the state of every random generator in use: PyTorch's, NumPy's and Python's."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    state = {"torch": torch.get_rng_state(), "python": random.getstate()}
+    state["numpy"] = (name, [int(key) for key in keys], *rest)
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Put every random generator back to a state from `random_state`."""
+    torch.set_rng_state(state["torch"])
+    version, keys, gauss = state["python"]
+    random.setstate((version, tuple(keys), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
