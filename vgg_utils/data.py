@@ -317,7 +317,7 @@ def load_imagenette(
     Of its three versions the smallest that needs no enlarging to scale[1] is taken. Arguments as in
     `load_folder`, mirrors as in `load_cifar10`. Raises DownloadError.
     """
-    from torchvision.datasets import Imagenette
+    from torchvision.datasets import ImageFolder, Imagenette
 
     scale = _training_scale(size, scale)
     side = next((side for side in IMAGENETTE if side is not None and side >= scale[1]), None)
@@ -325,10 +325,12 @@ def load_imagenette(
     if not (Path(root) / folder).exists():
         archive = _obtain(f"{folder}.tgz", [f"{IMAGENETTE_HOME}{folder}.tgz"], checksum, Path(root))
         unpack(archive, Path(root) / folder)
-    train, test = (
-        Imagenette(str(root), split, size=version, loader=read_image) for split in ("train", "val")
+    names = [synonyms[0] for synonyms in Imagenette(str(root), "train", size=version).classes]
+    train, test = (  # its folders are in the order of its classes
+        ImageFolder(str(Path(root) / folder / split), loader=read_image)
+        for split in ("train", "val")
     )
-    return _from_files(train, test, [names[0] for names in train.classes], size, scale)
+    return _from_files(train, test, names, size, scale)
 
 
 def load_folder(
