@@ -18,11 +18,18 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from vgg_utils import data as data_module
-from vgg_utils.data import (
+from vgg_utils.augment import (
     EvaluationTransform,
-    ImageData,
     TrainTransform,
     colour_statistics,
+    random_flip,
+    random_scale_crop,
+    random_shift,
+    rescale,
+    shift_colours,
+)
+from vgg_utils.data import (
+    ImageData,
     digit_scenes,
     load_cifar10,
     load_dataset,
@@ -30,12 +37,7 @@ from vgg_utils.data import (
     load_folder,
     load_imagenette,
     load_scenes,
-    random_flip,
-    random_scale_crop,
-    random_shift,
     read_image,
-    rescale,
-    shift_colours,
 )
 from vgg_utils.download import DownloadError
 

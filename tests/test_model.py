@@ -7,7 +7,7 @@ from torch import nn
 
 from vgg_utils import VGGNet, layer_configs, make_layer
 from vgg_utils.configs import summarise
-from vgg_utils.model import initialise
+from vgg_utils.model import copy_layers, initialise, weight_layers
 
 PAIRS = [
     ("A", "vgg11", False), ("B", "vgg13", False), ("D", "vgg16", False), ("E", "vgg19", False),
@@ -219,3 +219,69 @@ def test_small_image_sizes_run():
     net = VGGNet(3, 10, "E", width=0.125, pool_size=1, hidden_features=16)
     assert sum(row.parameters for row in rows) == sum(p.numel() for p in net.parameters())
     assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_initialise_with_a_number_is_a_normal_of_that_deviation():
+    torch.manual_seed(0)
+    net = VGGNet(3, 10, "A", width=0.25, hidden_features=64, init=0.1)
+    for layer in weight_layers(net).values():
+        assert layer.weight.std().item() == pytest.approx(0.1, rel=0.1)
+        assert kurtosis(layer.weight) == pytest.approx(3, abs=0.6)  # 1.8 were it uniform
+        assert not layer.bias.any()
+
+
+def kurtosis(values):
+    values = values.detach()
+    centred = values - values.mean()
+    return float(centred.pow(4).mean() / centred.square().mean().square())
+
+
+@pytest.mark.parametrize("scheme", ["He", "", -0.1, float("nan"), float("inf")])
+def test_initialise_refuses_what_it_does_not_know(scheme):
+    with pytest.raises(ValueError, match="unknown initialisation"):
+        VGGNet(1, 10, "A", width=0.1, pool_size=1, hidden_features=8, init=scheme)
+
+
+def test_weight_layers_are_named_as_the_authors_models_are():
+    """The names that Caffe's VGG_ILSVRC_16_layers gives its layers, and the shapes of Table 1."""
+    with torch.device("meta"):
+        layers = weight_layers(VGGNet(3, 1000, "D", batch_norm=True, init="pytorch"))
+    blocks = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
+    wanted = [f"conv{b}_{place}" for b, n in blocks.items() for place in range(1, n + 1)]
+    assert list(layers) == [*wanted, "fc6", "fc7", "fc8"]
+    assert layers["conv3_2"].weight.shape == (256, 256, 3, 3)
+    assert layers["conv5_1"].weight.shape == (512, 512, 3, 3)
+    assert layers["fc8"].weight.shape == (1000, 4096)
+
+
+def small(config, **options):
+    return VGGNet(
+        1, 10, config, **{"width": 0.125, "pool_size": 1, "hidden_features": 32} | options
+    )
+
+
+def test_copy_layers_takes_over_what_the_authors_took_and_no_more():
+    torch.manual_seed(0)
+    shallow, deep = small("A", init="pytorch"), small("D", init="pytorch")
+    before = {name: layer.weight.clone() for name, layer in weight_layers(deep).items()}
+    copy_layers(shallow, deep)
+    theirs = weight_layers(shallow)
+    copied = set()
+    for name, layer in weight_layers(deep).items():
+        if torch.equal(layer.weight, before[name]):
+            continue
+        copied.add(name)
+        assert torch.equal(layer.weight, theirs[name].weight)
+        assert torch.equal(layer.bias, theirs[name].bias)
+        assert layer.weight.data_ptr() != theirs[name].weight.data_ptr()
+    assert copied == {"conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"}
+
+
+def test_copy_layers_refuses_before_it_copies():
+    source, target = small("A"), small("D", hidden_features=16)
+    before = weight_layers(target)["conv1_1"].weight.clone()
+    with pytest.raises(ValueError, match=r"fc6 are \(32, 64\) in one network and \(16, 64\)"):
+        copy_layers(source, target)
+    with pytest.raises(ValueError, match="no layer 'conv1_2' in both networks"):
+        copy_layers(source, target, ["conv1_1", "conv1_2"])
+    assert torch.equal(weight_layers(target)["conv1_1"].weight, before)

@@ -13,7 +13,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 from vgg_utils import checkpoint
-from vgg_utils.data import ImageData, random_shift
+from vgg_utils.augment import random_shift
+from vgg_utils.data import ImageData
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
 

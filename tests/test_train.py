@@ -9,7 +9,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from vgg_utils import train
-from vgg_utils.data import ImageData, load_digits, random_shift
+from vgg_utils.augment import random_shift
+from vgg_utils.data import ImageData, load_digits
 from vgg_utils.evaluate import predict, top_k_error
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit

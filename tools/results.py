@@ -20,7 +20,8 @@ import numpy as np
 import sklearn
 import torch
 
-from vgg_utils.data import load_digits, random_shift
+from vgg_utils.augment import random_shift
+from vgg_utils.data import load_digits
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
 

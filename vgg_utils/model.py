@@ -13,13 +13,14 @@ Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1 (architecture), 3.1 (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.fx
 from torch import nn
 
-from vgg_utils.configs import LayerSpec, check_image_size, get_layers, positive
+from vgg_utils.configs import LayerSpec, check_image_size, get_layers, layer_names, positive
 
 
 def make_layer(
@@ -90,7 +91,7 @@ class VGGNet(nn.Module):
         pool_size: int = 7,
         hidden_features: int = 4096,
         dropout: float = 0.5,
-        init: str = "he",
+        init: str | float = "he",
     ) -> None:
         super().__init__()
         self.in_channels = positive("in_channels", in_channels)
@@ -122,25 +123,66 @@ class VGGNet(nn.Module):
         return self.classifier(torch.flatten(x, 1))
 
 
-def initialise(model: nn.Module, scheme: str = "he") -> None:
+def initialise(model: nn.Module, scheme: str | float = "he") -> None:
     """Set the weights of convolutions and fully connected layers anew, and biases to zero.
 
     "he": normal, variance 2 / fan_in, made for ReLU (He et al., 2015, Eq. 10).
     "xavier": uniform, variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010, Eq. 16), which the
         authors found to work without pre-training (Sect. 3.1).
     "pytorch": leave PyTorch's default, uniform with variance 1 / (3 fan_in), biases included.
+    A number: normal with this standard deviation in every layer. Sect. 3.1 prints a variance of
+        10^-2, which is 0.1; 0.01 is probably meant.
 
-    Raises ValueError for another name.
+    Raises ValueError for anything else.
     """
-    if scheme not in ("he", "xavier", "pytorch"):
-        raise ValueError(f"unknown initialisation {scheme!r}: choose 'he', 'xavier' or 'pytorch'")
+    named = scheme in ("he", "xavier", "pytorch")
+    if not named and (isinstance(scheme, str) or not 0 <= scheme < math.inf):
+        raise ValueError(
+            f"unknown initialisation {scheme!r}: choose 'he', 'xavier', 'pytorch' or a standard "
+            "deviation"
+        )
     if scheme == "pytorch":
         return
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             if scheme == "he":
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            else:
+            elif scheme == "xavier":
                 nn.init.xavier_uniform_(module.weight)
+            else:
+                nn.init.normal_(module.weight, std=float(scheme))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+# What the deeper nets took over from A (Sect. 3.1): its first four convolutions and its three fully
+# connected layers. By name, since by position the second convolution of D would not fit.
+FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
+
+
+def weight_layers(model: VGGNet) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Return the layers that hold weights, first to last, by name: conv1_1 to fc8."""
+    names = [name for name in layer_names(model.layers) if name.startswith("conv")]
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return dict(zip([*names, "fc6", "fc7", "fc8"], layers, strict=True))
+
+
+def copy_layers(source: VGGNet, target: VGGNet, names: Sequence[str] = FROM_A) -> None:
+    """Copy weights and biases of the named layers, by default those the authors took from A.
+
+    Raises ValueError for a name that either network lacks, or shapes that differ; then nothing has
+    been copied.
+    """
+    theirs, ours = weight_layers(source), weight_layers(target)
+    for name in names:
+        if name not in theirs or name not in ours:
+            both = ", ".join(known for known in ours if known in theirs)
+            raise ValueError(f"no layer {name!r} in both networks: they share {both}")
+        shapes = [tuple(layers[name].weight.shape) for layers in (theirs, ours)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"the weights of {name} are {shapes[0]} in one network and {shapes[1]} in the "
+                "other: build both with the same width, hidden_features, pool_size and classes"
+            )
+    for name in names:
+        ours[name].load_state_dict(theirs[name].state_dict())

@@ -43,8 +43,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from vgg_utils import checkpoint
+from vgg_utils.augment import random_flip, random_shift
 from vgg_utils.configs import layer_configs, positive
-from vgg_utils.data import ImageData, load_cifar10, load_digits, random_flip, random_shift
+from vgg_utils.data import ImageData, load_cifar10, load_digits
 from vgg_utils.evaluate import predict, top_k_error
 from vgg_utils.model import VGGNet
 
