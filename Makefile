@@ -18,7 +18,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 SITE := $(BIN)/jupyter-book build . --all -q -W -n --keep-going > /dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve notebooks address lock clean
+.PHONY: help book test serve notebooks results address lock clean
 
 help:  ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s%s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ serve: $(READY)  ## Serve the built site on http://localhost:8000 (PORT=... for 
 
 notebooks: $(READY)  ## Run the notebooks from the top and store clean outputs (ONLY=book/... for one)
 	$(BIN)/python tools/notebooks.py $(ONLY)
+
+results: $(READY)  ## Repeat the measured experiments, about an hour (ONLY=name for one)
+	$(BIN)/python tools/results.py $(ONLY)
 
 address:  ## Write the repository's address everywhere: make address REPO=owner/name
 	@$(PYTHON) tools/address.py $(REPO)

@@ -1,108 +1,227 @@
-"""Run the book's measured experiments and write one record each to vgg_utils/records/.
+"""Run the book's measured experiments; each writes one record to vgg_utils/records/.
 
-    python tools/results.py              every experiment that has no record yet
-    python tools/results.py digits_a     this one, anew
+    python tools/results.py --list          what there is, and what has no record yet
+    python tools/results.py                 every experiment for this device, anew
+    python tools/results.py digits_a        this one
+    python tools/results.py --missing       those without a record
 
-A record holds the settings, the seeds, each run's history, the device, the versions, the duration
-and the command. The errors reported are those of the last epoch, never the best one.
+A run that is stopped goes on where it was: every finished seed waits in build/results until its
+experiment is whole. A record holds the question, the settings, every seed's outcome with mean and
+standard deviation, the device, the versions, the duration and the command.
 """
 
+from __future__ import annotations
+
 import argparse
-import functools
+import importlib.metadata
 import json
+import multiprocessing
+import os
 import platform
+import re
+import shutil
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import sklearn
+# One thread a run, several runs at a time: sums come out the same on any number of cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import torch
+from experiments import EXPERIMENTS
+from experiments.base import Experiment
+from tqdm import tqdm
 
-from vgg_utils.augment import random_shift
-from vgg_utils.data import load_digits
-from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
-
-RECORDS = Path(__file__).resolve().parent.parent / "vgg_utils" / "records"
-
-# Each experiment: what it asks, the seeds, and the variants that are compared. The seed chooses the
-# split of the digits, the starting weights and the order of the images.
-EXPERIMENTS = {
-    "digits_a": {
-        "question": "How well does configuration A classify unseen digits?",
-        "data": "scikit-learn's 1,797 digits at 32x32: 1,297 to train on, 500 to test on",
-        "seeds": [1, 2, 3, 4, 5],
-        "variants": {
-            "A with batch norm": {"layer_config": "A", "batch_norm": True},
-            "A without batch norm": {"layer_config": "A", "batch_norm": False},
-        },
-        "model": {"width": 0.125, "pool_size": 1, "hidden_features": 512},
-        "fit": {"epochs": 10, "batch_size": 32, "drop_at": [8]},
-        "shift": 2,
-    },
-}
+ROOT = Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "vgg_utils" / "records"
+PARTS = ROOT / "build" / "results"
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
-def run_once(experiment: dict, variant: dict, seed: int) -> dict:
-    """Train one network from one seed; return its history and how long it took."""
-    begin = time.perf_counter()
-    data = load_digits(seed=seed)
-    torch.manual_seed(seed)
-    model = VGGNet(1, 10, **experiment["model"], **variant)
-    paper_white = -data.mean.item()  # what is moved in from outside the image
-    augment = functools.partial(random_shift, pixels=experiment["shift"], fill=paper_white)
-    history = fit(model, data, augment=augment, seed=seed, **experiment["fit"])
-    return {
-        "seed": seed,
-        "seconds": round(time.perf_counter() - begin, 1),
-        "history": [{key: round(value, 4) for key, value in row.items()} for row in history],
-    }
+def settings_of(experiment: Experiment, variant: str) -> dict[str, Any]:
+    """Return a variant's settings over the common ones, as JSON gives them back."""
+    merged = {**experiment.common, **experiment.variants[variant]}
+    return json.loads(json.dumps(merged))
 
 
-def run(name: str) -> dict:
-    """Run all variants and seeds of an experiment; return the record."""
+def run_part(name: str, variant: str, seed: int, folder: Path) -> tuple[str, int, dict[str, Any]]:
+    """Make one run and store its outcome; return it with what it belongs to."""
+    torch.set_num_threads(1)
     experiment = EXPERIMENTS[name]
-    variants = {}
-    for label, variant in experiment["variants"].items():
-        runs = []
-        for seed in experiment["seeds"]:
-            runs.append(run_once(experiment, variant, seed))
-            error = runs[-1]["history"][-1]["test_error"]
-            print(f"{name}: {label}, seed {seed}: {error:.1f}% error, {runs[-1]['seconds']} s")
-        errors = [one["history"][-1]["test_error"] for one in runs]
-        variants[label] = {
-            "test_error_mean": round(statistics.mean(errors), 2),
-            "test_error_sd": round(statistics.stdev(errors), 2),
-            "runs": runs,
-        }
-    settings = {key: value for key, value in experiment.items() if key != "question"}
+    settings = settings_of(experiment, variant)
+    begin = time.perf_counter()
+    outcome = experiment.run(settings, seed, folder)
+    outcome = {"seed": seed, "seconds": round(time.perf_counter() - begin, 1), **rounded(outcome)}
+    path = part_path(name, variant, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({"settings": settings, "outcome": outcome}), encoding="utf-8")
+    partial.replace(path)
+    return variant, seed, outcome
+
+
+def rounded(value: Any) -> Any:
+    """Return nested lists and dicts with floats cut to four decimals, as a record keeps them."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(inner) for inner in value]
+    return value
+
+
+def part_path(name: str, variant: str, seed: int) -> Path:
+    return PARTS / name / f"{re.sub(r'[^a-zA-Z0-9]+', '_', variant)}-{seed}.json"
+
+
+def finished(name: str, variant: str, seed: int) -> dict[str, Any] | None:
+    """Return the outcome of a run that was made before with these very settings, or None."""
+    path = part_path(name, variant, seed)
+    if not path.exists():
+        return None
+    part = json.loads(path.read_text(encoding="utf-8"))
+    same = part["settings"] == settings_of(EXPERIMENTS[name], variant)
+    return part["outcome"] if same else None
+
+
+def run(name: str, folder: Path, jobs: int) -> dict[str, Any]:
+    """Run all variants and seeds of an experiment that are not there yet; return the record."""
+    experiment = EXPERIMENTS[name]
+    wanted = [(variant, seed) for variant in experiment.variants for seed in experiment.seeds]
+    outcomes = {pair: finished(name, *pair) for pair in wanted}
+    missing = [pair for pair, outcome in outcomes.items() if outcome is None]
+    bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc=name, unit="run")
+    with bar:
+        for variant, seed, outcome in run_parts(name, missing, folder, jobs):
+            outcomes[variant, seed] = outcome
+            shown = {key: round(value, 2) for key, value in list(outcome["measures"].items())[:3]}
+            bar.write(f"{name}: {variant}, seed {seed}: {shown}, {outcome['seconds']} s")
+            bar.update()
+    results = {
+        variant: summary([outcomes[variant, seed] for seed in experiment.seeds])  # type: ignore[misc]
+        for variant in experiment.variants
+    }
     return {
-        "question": experiment["question"],
+        "question": experiment.question,
+        "paper": experiment.paper,
+        "data": experiment.data,
         "command": f"python tools/results.py {name}",
-        "device": f"CPU ({platform.machine()}, {torch.get_num_threads()} thread)",
+        "device": device_name(experiment.device),
         "versions": {
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "scikit-learn": sklearn.__version__,
+            **{package: importlib.metadata.version(package) for package in PACKAGES},
         },
         "date": time.strftime("%Y-%m-%d"),
-        "settings": settings,
-        "results": variants,
+        "seconds": round(sum(run["seconds"] for one in results.values() for run in one["runs"])),
+        "settings": {
+            "seeds": list(experiment.seeds),
+            "common": experiment.common,
+            "variants": experiment.variants,
+        },
+        "results": results,
     }
+
+
+def run_parts(
+    name: str, missing: list[tuple[str, int]], folder: Path, jobs: int
+) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Make the missing runs, `jobs` at a time, and give each as it ends."""
+    if jobs == 1 or len(missing) < 2:
+        for pair in missing:
+            yield run_part(name, *pair, folder)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(missing)), mp_context=spawn) as pool:
+        futures = [pool.submit(run_part, name, *pair, folder) for pair in missing]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean and standard deviation of every measure over the seeds, and the runs."""
+    found: dict[str, Any] = {}
+    for measure in runs[0]["measures"]:
+        values = [run["measures"][measure] for run in runs]
+        found[f"{measure}_mean"] = round(statistics.mean(values), 2)
+        found[f"{measure}_sd"] = round(statistics.stdev(values), 2) if len(values) > 1 else None
+    return {**found, "runs": runs}
+
+
+def device_name(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU ({platform.machine()}, 1 thread)"
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    """Give a line for each mean that lies further from the stored one than the larger sd."""
+    for variant, old in before["results"].items():
+        new = after["results"].get(variant, {})
+        for key in old:
+            measure = key.removesuffix("_mean")
+            if measure == key or key not in new:
+                continue
+            spread = max(old[f"{measure}_sd"] or 0, new[f"{measure}_sd"] or 0)
+            if abs(new[key] - old[key]) > spread:
+                yield f"{variant}, {measure}: {old[key]} before, {new[key]} now, sd {spread}"
+
+
+def write(name: str, record: dict[str, Any]) -> None:
+    """Store a record, say how it differs from the one before, and drop the parts it is made of."""
+    path = RECORDS / f"{name}.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        lines = list(differences(before, record))
+        for line in lines:
+            print(f"  beyond the spread: {line}")
+        if not lines:
+            print(f"{name}: every mean lies within the spread of the record before")
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(PARTS / name, ignore_errors=True)
+    print(f"wrote vgg_utils/records/{name}.json")
 
 
 def main() -> int:
-    torch.set_num_threads(1)  # sums come out the same on any number of cores
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[[], *EXPERIMENTS], help="default: all missing")
-    names = parser.parse_args().names
-    for name in names or [n for n in EXPERIMENTS if not (RECORDS / f"{n}.json").exists()]:
-        record = run(name)
-        (RECORDS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        print(f"wrote vgg_utils/records/{name}.json")
+    parser = argparse.ArgumentParser(
+        description="Run the book's measured experiments. Stopped, it goes on where it was."
+    )
+    parser.add_argument("names", nargs="*", help="default: every experiment for this device")
+    parser.add_argument("--list", action="store_true", help="list the experiments and end")
+    parser.add_argument("--missing", action="store_true", help="only those without a record")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="for downloads")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a core, one a GPU)")
+    options = parser.parse_args()
+    if options.list:
+        for name, experiment in EXPERIMENTS.items():
+            there = "recorded" if (RECORDS / f"{name}.json").exists() else "no record"
+            time_needed = f"{experiment.minutes:g} min on {experiment.device}"
+            print(f"{name:24}{there:11}{time_needed:18}{experiment.question}")
+        return 0
+    unknown = set(options.names) - set(EXPERIMENTS)
+    if unknown:
+        parser.error(f"no experiment {sorted(unknown)}: choose from {', '.join(EXPERIMENTS)}")
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    names = options.names or [n for n, one in EXPERIMENTS.items() if one.device == device]
+    if options.missing:
+        names = [name for name in names if not (RECORDS / f"{name}.json").exists()]
+    for name in names:
+        device = EXPERIMENTS[name].device
+        jobs = options.jobs or (1 if device == "cuda" else os.cpu_count() or 1)
+        try:
+            write(name, run(name, options.data_dir, jobs))
+        except KeyboardInterrupt:
+            print(f"\nstopped; the same command goes on with {name}")
+            return 130
     return 0
 
 

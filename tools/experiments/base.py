@@ -1,0 +1,81 @@
+"""What an experiment is, and the training run that most of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vgg_utils.augment import random_flip, random_shift
+from vgg_utils.data import ImageData, load_cifar10, load_digits, load_scenes
+from vgg_utils.model import VGGNet
+from vgg_utils.train import fit
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, and the runs that answer it: every variant from every seed.
+
+    `run` takes the settings of a variant (its own over the common ones), a seed and the folder of
+    downloaded data. It returns `measures`, numbers by name, of which the record gives mean and
+    standard deviation over the seeds; and whatever else it wants kept, such as a `history`.
+    """
+
+    question: str
+    data: str  # in words, for the reader of the record
+    seeds: Sequence[int]
+    variants: Mapping[str, Settings]
+    run: Callable[[Settings, int, Path], dict[str, Any]]
+    common: Settings = field(default_factory=dict)
+    paper: str = ""  # the section or table that it repeats
+    device: str = "cpu"  # "cuda" for runs that are too large without a GPU
+    minutes: float = 1.0  # of one core, or of the GPU, roughly
+
+
+def load(settings: Settings, seed: int, folder: Path) -> ImageData:
+    """Return the data set that settings["data"] names; the seed chooses the split or the scenes."""
+    options = dict(settings["data"])
+    name = options.pop("name")
+    if name == "cifar10":
+        return load_cifar10(folder)
+    return {"digits": load_digits, "scenes": load_scenes}[name](seed=seed, **options)
+
+
+def augmentation(
+    settings: Settings, data: ImageData
+) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """Return what settings["augment"] asks for: shift by so many pixels, flip, both or nothing."""
+    wanted = settings.get("augment", {})
+    empty = -data.mean.mean().item()  # black, or paper, less the mean
+
+    def augment(images: torch.Tensor) -> torch.Tensor:
+        if wanted.get("flip"):
+            images = random_flip(images)
+        if wanted.get("shift"):
+            images = random_shift(images, wanted["shift"], empty)
+        return images
+
+    return augment if wanted else None
+
+
+def train(
+    settings: Settings, seed: int, folder: Path
+) -> tuple[VGGNet, ImageData, list[dict[str, float]]]:
+    """Train one network as the settings say; return it, its data and the history."""
+    data = load(settings, seed, folder)
+    torch.manual_seed(seed)
+    model = VGGNet(data.train.tensors[0].shape[1], len(data.classes), **settings["model"])
+    augment = augmentation(settings, data)
+    history = fit(model, data, augment=augment, seed=seed, progress=False, **settings["fit"])
+    return model, data, history
+
+
+def train_and_report(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+    """Train one network; the measures are those of the last epoch, never of the best one."""
+    history = train(settings, seed, folder)[2]
+    return {"measures": {"test_error": history[-1]["test_error"]}, "history": history}
