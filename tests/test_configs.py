@@ -1,5 +1,6 @@
 """The arithmetic of configs.py against the paper's tables and against real modules."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from vgg_utils.configs import (
     summarise,
     total,
 )
-from vgg_utils.model import VGGNet
+from vgg_utils.model import VGGNet, fully_convolutional
 
 SIX = list(layer_configs)
 
@@ -68,6 +69,56 @@ def test_macs_equal_torchs_flop_counter(name):
         with counter:
             net(torch.empty(1, 3, 192, 256))
     assert 2 * total(summarise(name, (192, 256))).macs == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("size", [224, (256, 341), (384, 512)])
+def test_dense_rows_equal_the_fully_convolutional_net_and_torchs_flop_counter(name, size):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        net = fully_convolutional(VGGNet(3, 1000, name, init="pytorch").eval())
+        counter = FlopCounterMode(display=False)
+        with counter:
+            scores = net(torch.empty(1, 3, *((size, size) if isinstance(size, int) else size)))
+    rows = summarise(name, size, dense=True)
+    assert rows[-1].output_shape == tuple(scores.shape[1:])
+    assert 2 * total(rows).macs == counter.get_total_flops()
+    assert total(rows).parameters == sum(p.numel() for p in net.parameters())
+    assert all(row.activations == math.prod(row.output_shape) for row in rows)
+    assert "avgpool" not in [row.name for row in rows]
+
+
+def test_dense_at_three_scales_costs_a_seventh_of_150_crops():
+    """For D and square images, from Table 1's channels alone; a longer image costs in proportion.
+
+    A convolution at side q does (q / 2**pools)^2 k^2 c c' products; fc6 to fc8 do theirs at
+    (q / 32 - 6)^2 places.
+    """
+    widths = [(64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3]
+
+    def by_hand(height, width):
+        products, channels = 0, 3
+        for pools, block in enumerate(widths):
+            for out in block:
+                products += 9 * channels * out * (height >> pools) * (width >> pools)
+                channels = out
+        places = (height // 32 - 6) * (width // 32 - 6)
+        return products + places * (49 * 512 * 4096 + 4096 * 4096 + 4096 * 1000)
+
+    crops = 150 * by_hand(224, 224)
+    assert crops == 150 * total(summarise("D")).macs
+    for aspect, least, most in [(1, 7.1, 7.2), (4 / 3, 5.2, 5.3)]:
+        sizes = [(q, int(q * aspect)) for q in (256, 384, 512)]
+        dense = sum(2 * by_hand(*size) for size in sizes)  # with the mirror images
+        assert dense == sum(2 * total(summarise("D", size, dense=True)).macs for size in sizes)
+        assert least < crops / dense < most
+
+
+def test_dense_form_of_too_small_an_image_names_the_least_size():
+    with pytest.raises(ValueError, match=r"223x300.*dense form.*at least 224"):
+        summarise("D", (223, 300), dense=True)
+    assert summarise("D", 64, pool_size=2, dense=True)[-1].output_shape == (1000, 1, 1)
 
 
 def test_weight_layers_by_name():

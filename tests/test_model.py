@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from vgg_utils import VGGNet, layer_configs, make_layer
-from vgg_utils.configs import summarise
-from vgg_utils.model import copy_layers, initialise, weight_layers
+from vgg_utils.configs import least_image_size, summarise
+from vgg_utils.model import copy_layers, fully_convolutional, initialise, weight_layers
+from vgg_utils.receptive_field import Layer, receptive_field
 
 PAIRS = [
     ("A", "vgg11", False), ("B", "vgg13", False), ("D", "vgg16", False), ("E", "vgg19", False),
@@ -285,3 +286,160 @@ def test_copy_layers_refuses_before_it_copies():
     with pytest.raises(ValueError, match="no layer 'conv1_2' in both networks"):
         copy_layers(source, target, ["conv1_1", "conv1_2"])
     assert torch.equal(weight_layers(target)["conv1_1"].weight, before)
+
+
+# The fully convolutional form (Sect. 3.2)
+
+
+def random_net(config="A", *, pool_size=7, width=1 / 16, seed=0, **options):
+    """In double precision, so that equal means equal to 1e-10; biases not zero."""
+    torch.manual_seed(seed)
+    net = VGGNet(
+        3, 5, config, width=width, pool_size=pool_size, hidden_features=12, **options
+    ).double()
+    for layer in weight_layers(net).values():
+        nn.init.normal_(layer.bias, std=0.1)
+    return net.eval()
+
+
+@pytest.mark.parametrize(
+    ("config", "pool_size", "batch_norm"),
+    [("A", 7, False), ("A-LRN", 1, True), ("C", 2, True), ("E", 1, False), ([(3, 4)], 3, False)],
+)
+def test_fully_convolutional_equals_the_original_at_its_own_size(config, pool_size, batch_norm):
+    net = random_net(config, pool_size=pool_size, batch_norm=batch_norm)
+    side = pool_size * least_image_size(net.layers)
+    assert net.image_size == side
+    images = torch.randn(2, 3, side, side, dtype=torch.double)
+    with torch.no_grad():
+        scores = fully_convolutional(net)(images)
+        assert scores.shape == (2, 5, 1, 1)
+        torch.testing.assert_close(scores[:, :, 0, 0], net(images), rtol=1e-10, atol=1e-12)
+
+
+def test_fully_convolutional_d_of_full_width_at_224():
+    """In single precision; only fc6 to fc8 are narrow, to spare memory."""
+    torch.manual_seed(0)
+    net = VGGNet(3, 7, "D", hidden_features=16).eval()
+    image = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            fully_convolutional(net)(image)[:, :, 0, 0], net(image), rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "places"), [("D", (384, 512), (6, 10)), ("E", (224, 255), (1, 1))]
+)
+def test_fully_convolutional_shapes_of_the_papers_nets(name, size, places):
+    with torch.device("meta"):
+        net = fully_convolutional(VGGNet(3, 1000, name, init="pytorch"))
+        assert net(torch.empty(2, 3, *size)).shape == (2, 1000, *places)
+
+
+@pytest.mark.parametrize("pool_size", [1, 2, 7])
+def test_each_place_of_the_map_is_fc6_to_fc8_on_its_window_of_the_last_map(pool_size):
+    """The plain way: cut every window, flatten it, apply the fully connected layers."""
+    net = random_net(pool_size=pool_size)
+    images = torch.randn(2, 3, 32 * pool_size + 40, 32 * pool_size + 70, dtype=torch.double)
+    with torch.no_grad():
+        scores, features = fully_convolutional(net)(images), net.features(images)
+        assert scores.shape == (2, 5, 2, 3)
+        for i in range(2):
+            for j in range(3):
+                window = features[:, :, i : i + pool_size, j : j + pool_size]
+                torch.testing.assert_close(scores[:, :, i, j], net.classifier(window.flatten(1)))
+
+
+def window_scores(net, image, row, column, context=0):
+    """What the net gives for window (row, column), cut out with `context` steps around it.
+
+    The cut ends at the image's edge; there the context is the padding that both have.
+    """
+    step = least_image_size(net.layers)
+    places = [side // step for side in image.shape[-2:]]
+    (top, bottom), (left, right) = (
+        (max(0, at - context), min(count, at + net.pool_size + context))
+        for at, count in zip((row, column), places, strict=True)
+    )
+    cut = image[:, :, top * step : bottom * step, left * step : right * step]
+    features = net.features(cut)[:, :, row - top :, column - left :]
+    return net.classifier(features[:, :, : net.pool_size, : net.pool_size].flatten(1))
+
+
+def test_the_map_is_the_net_on_every_window_where_nothing_is_padded():
+    """With 1x1 convolutions alone: exact everywhere, and window_scores is the net itself."""
+    net = random_net([(1, 8), "M", (1, 6), (1, 6), "M"], pool_size=3, width=1)
+    image = torch.randn(1, 3, 24, 32, dtype=torch.double)
+    with torch.no_grad():
+        scores = fully_convolutional(net)(image)
+        assert scores.shape[2:] == (4, 6)
+        for i in range(4):
+            for j in range(6):
+                window = image[:, :, 4 * i : 4 * i + 12, 4 * j : 4 * j + 12]
+                torch.testing.assert_close(scores[:, :, i, j], net(window))
+                torch.testing.assert_close(window_scores(net, image, i, j), net(window))
+
+
+@pytest.mark.parametrize(("name", "context"), [("A", 2), ("D", 3)])
+def test_with_padding_the_map_is_the_net_on_a_window_with_its_context(name, context):
+    """Cut without context the window gives another value; with enough of it, the same one.
+
+    Enough: the field of one score reaches beyond its window by 59 (A) or 90 (D) pixels on a side,
+    so two or three steps of 32; with one step less it is not the same.
+    """
+    layers = random_net(name).layers
+    fields = receptive_field([*layers, Layer(7, name="fc6")])[-1]
+    beyond = -fields.interval(0)[0]
+    assert 32 * (context - 1) < beyond <= 32 * context
+
+    net = random_net(name, pool_size=2, width=1 / 8)  # pool_size moves no field, and is quicker
+    image = torch.randn(1, 3, 32 * 9, 32 * 9, dtype=torch.double)
+    with torch.no_grad():
+        scores = fully_convolutional(net)(image)
+        for place in [(0, 0), (3, 3), (4, 7)]:
+            there = scores[:, :, place[0], place[1]]
+            torch.testing.assert_close(window_scores(net, image, *place, context), there)
+            for less in (0, context - 1):
+                assert not torch.allclose(window_scores(net, image, *place, less), there, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "untouched"), [("A", 3), ("D", 1), ("E", 0)])
+def test_places_of_a_windows_map_that_no_padding_reaches(name, untouched):
+    """Those whose field lies inside the 224 pixels: 3x3, 1 and none of the 7x7."""
+    net = random_net(name, width=1 / 4)
+    image = torch.randn(1, 3, 416, 416, dtype=torch.double)
+    with torch.no_grad():
+        whole = net.features(image)[:, :, 3:10, 3:10]
+        alone = net.features(image[:, :, 96:320, 96:320])
+    same = torch.isclose(whole, alone, rtol=1e-9, atol=1e-12).all(dim=1)[0]
+    field = receptive_field(net.layers)[-1]
+    inside = [field.interval(i)[0] >= 0 and field.interval(i)[1] <= 224 for i in range(7)]
+    assert sum(inside) == untouched
+    assert same.tolist() == [[row and column for column in inside] for row in inside]
+
+
+def test_fully_convolutional_shares_weights_and_mode():
+    net = random_net(pool_size=1)
+    dense = fully_convolutional(net)
+    image = torch.randn(1, 3, 64, 32, dtype=torch.double)
+    with torch.no_grad():
+        before = dense(image)
+        weight_layers(net)["fc6"].weight.mul_(2)
+        weight_layers(net)["conv1_1"].weight.mul_(2)
+        assert not torch.allclose(before, dense(image))
+    dense(image).sum().backward()
+    assert all(layer.weight.grad is not None for layer in weight_layers(net).values())
+    dense.train()
+    assert net.classifier.training
+    assert sum(p.numel() for p in dense.parameters()) == sum(p.numel() for p in net.parameters())
+
+
+def test_fully_convolutional_on_bad_input():
+    with pytest.raises(ValueError, match=r"made of a VGGNet, got .*Linear"):
+        fully_convolutional(nn.Linear(2, 2))
+    net = fully_convolutional(random_net())
+    with pytest.raises(ValueError, match="at least 224 pixels a side, got 300x223"):
+        net(torch.zeros(1, 3, 300, 223))
+    with pytest.raises(ValueError, match=r"\(N, 3, height, width\)"):
+        net(torch.zeros(3, 224, 224))

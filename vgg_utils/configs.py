@@ -69,7 +69,8 @@ layer_configs: dict[str, list[LayerSpec]] = {
 class LayerSummary(NamedTuple):
     """What one layer costs for one image.
 
-    `output_shape` is (channels, height, width), or (features,) after the flattening.
+    `output_shape` is (channels, height, width), or (features,) after the flattening, which the
+    dense form has not.
     `parameters` counts weights and biases. `macs` counts the multiply-accumulates of convolutions
     and fully connected layers; a FLOP count is about twice that. `activations` is the number of
     values the layer puts out; the ReLU works in place and adds none.
@@ -154,6 +155,7 @@ def summarise(
     width: float = 1.0,
     pool_size: int = 7,
     hidden_features: int = 4096,
+    dense: bool = False,
 ) -> list[LayerSummary]:
     """Count what every layer holds and does for one image, without building a tensor.
 
@@ -162,8 +164,11 @@ def summarise(
     A row `avgpool` appears only where the pooling to `pool_size` changes the map, which at 224
     pixels it does not (the paper has no such layer).
 
+    With `dense` the rows are those of the fully convolutional form (Sect. 3.2): no average, and
+    fc6 to fc8 at every place of the map where a window of `pool_size` fits. Their parameters stay.
+
     Raises ValueError as `get_layers` does, for a count that is not a positive integer, and for an
-    image smaller than the pools allow.
+    image smaller than the pools, or with `dense` the pools and fc6, allow.
     """
     layers = get_layers(layer_config, width)
     in_channels = positive("in_channels", in_channels)
@@ -177,6 +182,11 @@ def summarise(
         )
     height, width_px = sides
     check_image_size(layers, height, width_px)
+    if dense and min(sides) < pool_size * least_image_size(layers):
+        raise ValueError(
+            f"an image of {height}x{width_px} pixels is too small for the dense form: each side "
+            f"needs at least {pool_size * least_image_size(layers)}"
+        )
 
     shape = (in_channels, height, width_px)
     rows = [LayerSummary("input", shape, 0, 0, math.prod(shape))]
@@ -197,14 +207,19 @@ def summarise(
             rows.append(LayerSummary(norm, shape, 2 * shape[0], 0, math.prod(shape)))
 
     pooled = (shape[0], pool_size, pool_size)
-    if pooled != shape:
+    # How often fc6 to fc8 are applied: once to the pooled map, or wherever a window fits.
+    places = (shape[1] - pool_size + 1, shape[2] - pool_size + 1) if dense else ()
+    if pooled != shape and not dense:
         rows.append(LayerSummary("avgpool", pooled, 0, 0, math.prod(pooled)))
     in_features = math.prod(pooled)
     for name, features in zip(
         ("fc6", "fc7", "fc8"), (hidden_features, hidden_features, num_classes), strict=True
     ):
         weights = in_features * features
-        rows.append(LayerSummary(name, (features,), weights + features, weights, features))
+        shape, times = (features, *places), math.prod(places)
+        rows.append(
+            LayerSummary(name, shape, weights + features, weights * times, features * times)
+        )
         in_features = features
     return rows
 

@@ -8,7 +8,8 @@
 PyTorch's torchvision has the plain configurations A, B, D and E. This class has all six, says what
 is wrong with a bad input, and is short enough to read. State dicts load both ways.
 
-Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1 (architecture), 3.1 (dropout).
+Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1 (architecture), 3.1 (dropout), 3.2 (the
+fully convolutional form).
 """
 
 from __future__ import annotations
@@ -19,8 +20,16 @@ from collections.abc import Sequence
 import torch
 import torch.fx
 from torch import nn
+from torch.nn import functional as F
 
-from vgg_utils.configs import LayerSpec, check_image_size, get_layers, layer_names, positive
+from vgg_utils.configs import (
+    LayerSpec,
+    check_image_size,
+    get_layers,
+    layer_names,
+    least_image_size,
+    positive,
+)
 
 
 def make_layer(
@@ -96,7 +105,7 @@ class VGGNet(nn.Module):
         super().__init__()
         self.in_channels = positive("in_channels", in_channels)
         num_classes = positive("num_classes", num_classes)
-        pool_size = positive("pool_size", pool_size)
+        self.pool_size = positive("pool_size", pool_size)
         hidden_features = positive("hidden_features", hidden_features)
         self.layers = get_layers(layer_config, width)
         channels = [entry[1] for entry in self.layers if not isinstance(entry, str)]
@@ -121,6 +130,70 @@ class VGGNet(nn.Module):
         _check_images(x, self.in_channels, self.layers)
         x = self.avgpool(self.features(x))
         return self.classifier(torch.flatten(x, 1))
+
+    @property
+    def image_size(self) -> int:
+        """The side in pixels, 224 for the paper's nets, of which the last map is pool_size wide."""
+        return self.pool_size * least_image_size(self.layers)
+
+
+class FullyConvolutional(nn.Module):
+    """A VGGNet whose fully connected layers are convolutions: see `fully_convolutional`."""
+
+    def __init__(self, model: VGGNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images (N, in_channels, H, W) to class scores (N, num_classes, h, w)."""
+        _check_images(x, self.model.in_channels, self.model.layers)
+        least = self.model.image_size
+        if min(x.shape[2:]) < least:
+            raise ValueError(
+                f"the fully convolutional form needs images of at least {least} pixels a side, got "
+                f"{x.shape[2]}x{x.shape[3]}"
+            )
+        x = self.model.features(x)
+        for layer in self.model.classifier:
+            if isinstance(layer, nn.Linear):
+                # The row of weights of one output, laid out again as the window it came from.
+                side = math.isqrt(layer.in_features // x.shape[1])  # fc6: pool_size, then 1
+                window = layer.weight.unflatten(1, (x.shape[1], side, side))
+                x = F.conv2d(x, window, layer.bias)
+            else:
+                x = layer(x)
+        return x
+
+
+def fully_convolutional(model: VGGNet) -> FullyConvolutional:
+    """Return the form of a network that takes whole images of any larger size (Sect. 3.2).
+
+    fc6 becomes a convolution with a window of pool_size x pool_size, 7x7 in the paper, fc7 and fc8
+    become 1x1 convolutions, none of them padded. Images (N, in_channels, H, W), with H and W of at
+    least `model.image_size`, give a map of class scores (N, num_classes, h, w) with
+    h = H // 2**pools - pool_size + 1, and w likewise. Pixels that the pools' rounding down leaves
+    over at the right and bottom have little or no say.
+
+    Nothing is copied: both forms use the same weights, also after further training, and one `eval`
+    or `to` serves both.
+
+    An image of `image_size` gives one value per class: what `model` gives, to rounding. `avgpool`
+    changes nothing there. On larger images the two differ in kind: `model` averages the map down to
+    pool_size, this form leaves the average out and slides over the map. A network that was trained
+    on images larger than `image_size` has therefore learnt on averaged maps, and meets others here.
+
+    Value (i, j) of the map belongs to the window of image_size pixels whose corner is at
+    (2**pools i, 2**pools j). It is what `model` gives for that window cut out only if no
+    convolution is padded (all 1x1). Otherwise the cut puts zeros where the image has its
+    neighbouring pixels: of the 7x7 maps of a 224-pixel window inside a larger image, 9 of 49 places
+    are untouched by that in A, 1 in D, none in E. A window cut out with so much context that no
+    padding reaches it, and its place then read off the map, gives the same value again.
+
+    Raises ValueError for anything but a VGGNet and, when called, for images that are too small.
+    """
+    if not isinstance(model, VGGNet):
+        raise ValueError(f"the fully convolutional form is made of a VGGNet, got {type(model)}")
+    return FullyConvolutional(model)
 
 
 def initialise(model: nn.Module, scheme: str | float = "he") -> None:
