@@ -169,7 +169,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "download": set(),
     "augment": set(),
     "data": CORE | {"augment", "download"},
-    "evaluate": CORE,
+    "evaluate": CORE | {"augment"},
     "plots": CORE,
     "checkpoint": set(),
     "train": CORE | {"augment", "checkpoint", "data", "evaluate"},

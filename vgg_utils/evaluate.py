@@ -1,13 +1,259 @@
-"""Top-k error, the paper's measure, and the predictions it is taken from.
+"""Evaluation as in the paper: many views of an image, several networks, top-k error.
 
-Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 4: top-1 error is the share of images whose
-class is not the highest score; top-5 error, of those whose class is not among the five highest.
+    data --rescale to each Q--> views --network, soft-max--> posteriors --average--> top_k_error
+
+The views of an image at one scale are the whole of it (dense) or a grid of crops, each with its
+mirror image. What is averaged over views, over scales and over networks is always the soft-max
+posterior (Sect. 4.2 to 4.4). Where the paper leaves something open, the docstrings say what is done
+here, and why.
+
+Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 3.2 and 4.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
 import torch
 from torch import nn
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from vgg_utils.augment import rescale
+from vgg_utils.configs import positive
+from vgg_utils.model import VGGNet, fully_convolutional
+
+# The number of the image, and the view (channels, height, width).
+View = tuple[int, torch.Tensor]
+
+
+def evaluation_scales(train_scale: int | tuple[int, int], step: int = 32) -> tuple[int, int, int]:
+    """Return the test scales Q of the paper's multi-scale evaluation for a training scale S.
+
+    Fixed S: S - step, S and S + step. Jittered (S_min, S_max): S_min, the mid-point (rounded down)
+    and S_max. The middle one is the Q of the single-scale evaluation (Sect. 4.1, 4.2). The paper's
+    `step` of 32 belongs to S of 256 and 384; smaller images want a smaller one.
+
+    Raises ValueError unless 0 < step < S, or 0 < S_min <= S_max.
+    """
+    if isinstance(train_scale, int):
+        middle, step = positive("train_scale", train_scale), positive("step", step)
+        if step >= middle:
+            raise ValueError(f"step must be smaller than the scale {middle}, got {step}")
+        return middle - step, middle, middle + step
+    low, high = (positive("each end of train_scale", end) for end in train_scale)
+    if low > high:
+        raise ValueError(f"train_scale must be (S_min, S_max), got {train_scale}")
+    return low, (low + high) // 2, high
+
+
+def crop_grid(image: torch.Tensor, size: int, grid: int = 5) -> list[torch.Tensor]:
+    """Cut grid x grid windows of size x size from (..., H, W), row by row; they share its memory.
+
+    The paper says "regular 5x5 grid" and no more. Here the grid reaches from edge to edge, as the
+    random crops of training do, in equal steps: window k of a side begins at pixel
+    k (side - size) / (grid - 1), rounded down. A grid of 1 is the centre. Where a side equals
+    `size`, all windows along it are the same.
+
+    Raises ValueError for a size or grid below 1, and an image smaller than the window.
+    """
+    size, grid = positive("size", size), positive("grid", grid)
+    height, width = image.shape[-2:]
+    if size > min(height, width):
+        raise ValueError(f"a crop of {size} pixels does not fit into an image of {height}x{width}")
+    tops, lefts = (
+        [k * (side - size) // (grid - 1) for k in range(grid)] if grid > 1 else [(side - size) // 2]
+        for side in (height, width)
+    )
+    return [
+        image[..., top : top + size, left : left + size] for top in tops for left in lefts
+    ]  # fmt: skip
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    data: Sequence[Any] | Dataset[Any],
+    scales: Sequence[int],
+    *,
+    protocol: str = "dense",
+    flip: bool = True,
+    grid: int = 5,
+    crop: int | None = None,
+    softmax_first: bool = False,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the averaged posteriors (N, classes), float32, and the labels (N,), on the CPU.
+
+    Arguments:
+        model: maps images (N, channels, H, W) to scores (N, classes). "dense" needs a `VGGNet`.
+        data: pairs (image, label), by index: one half of an `ImageData`, such as `data.test`, or a
+            list or data set of images (channels, H, W) of any sizes and shapes. They are whole
+            images, float, with the training set's mean subtracted; rescaling keeps a constant, so
+            it may come after. The test half of an `ImageFiles` cuts its images; give it another
+            transform: `data.test.transform = lambda image: image - data.mean[:, None, None]`.
+        scales: the test scales Q, to each of which the smallest side of every image is brought.
+            `evaluation_scales` has the paper's. Posteriors are averaged over them (Sect. 4.2).
+        protocol: "dense": the fully convolutional form on the whole image; its class score map is
+            averaged over all places. "crops": the network on a grid of crops. "both": the average
+            of what these two give (Sect. 4.3).
+        flip: take the mirror image of each view, of the whole or of the crop, too.
+        grid: crops along a side; the paper's 5, flipped, are 50 a scale (see `crop_grid`).
+        crop: side of a crop in pixels; by default `model.image_size`, 224 for the paper's nets.
+        softmax_first: in "dense", apply the soft-max at every place of the map and average after.
+            The paper leaves the order open. It calls what is averaged a class score map and speaks
+            of soft-max posteriors only of images, so by default the scores are averaged first.
+            "Sum-pooled" then means averaged: a sum of scores would change the soft-max.
+        batch_size: the most views in one forward pass. The answer does not depend on it, but for
+            rounding. Views of equal size go together, whichever image they are of.
+        progress: show a bar.
+
+    Holds no more than batch_size images and views at a time, and one posterior for each image.
+    Works on the model's device, with dropout off and batch normalisation fixed; every part of the
+    model is left in the mode it was found in.
+
+    Raises ValueError, before any work, for no images, a setting out of range, and a Q too small for
+    the crop or the dense form; later for an image that is no float tensor (channels, H, W) and for
+    scores that are NaN.
+    """
+    if hasattr(data, "test"):
+        raise ValueError("give one half of the data set, such as data.test")
+    if protocol not in ("dense", "crops", "both"):
+        raise ValueError(f"unknown protocol {protocol!r}: choose 'dense', 'crops' or 'both'")
+    count = len(data)  # type: ignore[arg-type]  # PyTorch's Dataset does not promise a length
+    if not count:
+        raise ValueError("there are no images to evaluate")
+    if isinstance(scales, int) or not len(scales):
+        raise ValueError(f"scales must be a list of at least one Q, such as [256], got {scales!r}")
+    scales = [positive("each of scales", scale) for scale in scales]
+    batch_size, grid = positive("batch_size", batch_size), positive("grid", grid)
+
+    ways: list[tuple[nn.Module, Callable[[torch.Tensor], list[torch.Tensor]]]] = []
+    if protocol != "crops":
+        if not isinstance(model, VGGNet):
+            raise ValueError(f"{protocol!r} needs a VGGNet, got {type(model)}: 'crops' takes any")
+        _check_scales(scales, model.image_size, "the dense form of this network")
+        ways.append((fully_convolutional(model), lambda image: [image]))
+    if protocol != "dense":
+        if crop is None and not isinstance(model, VGGNet):
+            raise ValueError(f"{type(model)} has no image_size: give the side of a crop as `crop`")
+        size = positive("crop", model.image_size if crop is None else crop)  # type: ignore[arg-type]
+        _check_scales(scales, size, "a crop")
+        ways.append((model, lambda image: crop_grid(image, size, grid)))
+
+    device = next(model.parameters()).device
+    labels = torch.zeros(count, dtype=torch.int64)
+
+    def views(cut: Callable[[torch.Tensor], list[torch.Tensor]]) -> Iterator[View]:
+        for index in tqdm(range(count), unit="image", disable=not progress, leave=False):
+            image, labels[index] = data[index]
+            if image.dim() != 3 or not image.is_floating_point():
+                raise ValueError(
+                    "expected images (channels, height, width) of floats, image "
+                    f"{index} is {tuple(image.shape)} of {image.dtype}"
+                )
+            image = image.to(device)
+            for scale in scales:
+                for view in cut(rescale(image, scale)):
+                    yield index, view
+                    if flip:
+                        yield index, view.flip(-1)
+
+    averages = []
+    with _evaluating(model):
+        for net, cut in ways:
+            sums, numbers = torch.zeros(0), torch.zeros(count, 1)  # of each image's posteriors
+            for indices, batch in _batches(views(cut), batch_size):
+                posteriors = _posteriors(net(batch).float(), softmax_first).double().cpu()
+                if posteriors.isnan().any():
+                    first = min(indices[posteriors.isnan().any(1)].tolist())
+                    raise ValueError(
+                        f"the scores of image {first} are NaN: look for it in the image and in the "
+                        "weights (did the training diverge?)"
+                    )
+                if not len(sums):
+                    sums = torch.zeros(count, posteriors.shape[1]).double()
+                sums.index_add_(0, indices, posteriors)
+                numbers.index_add_(0, indices, torch.ones(len(indices), 1))
+            averages.append((sums / numbers).float())
+    return fuse(averages), labels
+
+
+def _check_scales(scales: Sequence[int], least: int, what: str) -> None:
+    for scale in scales:
+        if scale < least:
+            raise ValueError(
+                f"at Q = {scale} the smallest side of an image has {scale} pixels; {what} needs at "
+                f"least {least}"
+            )
+
+
+def _batches(views: Iterable[View], most: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Stack views of equal size; as soon as `most` wait, yield the largest stack of them."""
+    waiting: dict[torch.Size, list[View]] = {}
+    total = 0
+    for view in views:
+        waiting.setdefault(view[1].shape, []).append(view)
+        total += 1
+        if total == most:
+            group = waiting.pop(max(waiting, key=lambda shape: len(waiting[shape])))
+            total -= len(group)
+            yield _stack(group)
+    for group in waiting.values():
+        yield _stack(group)
+
+
+def _stack(group: list[View]) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.tensor([index for index, _ in group]), torch.stack([view for _, view in group])
+
+
+def _posteriors(scores: torch.Tensor, softmax_first: bool) -> torch.Tensor:
+    """Turn scores (n, classes), or a map of them (n, classes, h, w), into (n, classes)."""
+    if scores.dim() == 2:
+        return scores.softmax(1)
+    if softmax_first:
+        return scores.softmax(1).mean((2, 3))
+    return scores.mean((2, 3)).softmax(1)
+
+
+def fuse(posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the average of several networks' posteriors (N, classes), for the same images.
+
+    So does the paper fuse networks (Sect. 4.4), and dense evaluation with crops (Sect. 4.3). Each
+    has the same weight. What comes in must be posteriors: an average of logits would favour the
+    network whose logits are largest.
+
+    Raises ValueError for none at all, shapes that differ, and rows that do not sum to 1.
+    """
+    if not len(posteriors):
+        raise ValueError("there is nothing to fuse: give at least one network's posteriors")
+    shapes = [tuple(each.shape) for each in posteriors]
+    if len(shapes[0]) != 2 or len(set(shapes)) > 1:
+        raise ValueError(
+            "to be fused, networks must have the same classes and have seen the same images: "
+            f"expected posteriors of one shape (N, classes), got {', '.join(map(str, shapes))}"
+        )
+    for number, each in enumerate(posteriors):
+        if not torch.allclose(each.sum(1), torch.ones(len(each)).to(each), atol=1e-3):
+            raise ValueError(
+                f"the rows of entry {number} do not sum to 1: give posteriors, not logits"
+            )
+    return torch.stack(list(posteriors)).mean(0)
+
+
+@contextlib.contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off and fix batch normalisation; after, put every module's mode back."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 @torch.no_grad()
@@ -18,21 +264,18 @@ def predict(model: nn.Module, images: torch.Tensor, *, batch_size: int = 256) ->
     every part of the model is left in the mode it was found in.
     """
     device = next(model.parameters()).device
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        logits = [model(batch.to(device)).float().cpu() for batch in images.split(batch_size)]
-    finally:
-        for module, training in modes.items():
-            module.training = training
-    return torch.cat(logits)
+    with _evaluating(model):
+        return torch.cat(
+            [model(part.to(device)).float().cpu() for part in images.split(batch_size)]
+        )
 
 
 def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float:
     """Return the percentage of images whose label is not among the k highest scores.
 
-    logits (N, classes), labels (N,). Raises ValueError for shapes that do not fit together, no
-    images at all, a k beyond the number of classes, a label that is no class, or a NaN.
+    logits, or posteriors, (N, classes); labels (N,). The paper's measures are k = 1 and k = 5
+    (Sect. 4). Raises ValueError for shapes that do not fit together, no images at all, a k beyond
+    the number of classes, a label that is no class, or a NaN.
     """
     if logits.dim() != 2 or labels.shape != logits.shape[:1] or not len(labels):
         raise ValueError(
