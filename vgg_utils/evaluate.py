@@ -67,9 +67,7 @@ def crop_grid(image: torch.Tensor, size: int, grid: int = 5) -> list[torch.Tenso
         [k * (side - size) // (grid - 1) for k in range(grid)] if grid > 1 else [(side - size) // 2]
         for side in (height, width)
     )
-    return [
-        image[..., top : top + size, left : left + size] for top in tops for left in lefts
-    ]  # fmt: skip
+    return [image[..., top : top + size, left : left + size] for top in tops for left in lefts]
 
 
 @torch.no_grad()
@@ -91,10 +89,11 @@ def evaluate(
     Arguments:
         model: maps images (N, channels, H, W) to scores (N, classes). "dense" needs a `VGGNet`.
         data: pairs (image, label), by index: one half of an `ImageData`, such as `data.test`, or a
-            list or data set of images (channels, H, W) of any sizes and shapes. They are whole
-            images, float, with the training set's mean subtracted; rescaling keeps a constant, so
-            it may come after. The test half of an `ImageFiles` cuts its images; give it another
-            transform: `data.test.transform = lambda image: image - data.mean[:, None, None]`.
+            list or data set of images (channels, H, W), each of its own size. They are whole
+            images, float, with the training set's mean subtracted. (Rescaling leaves a constant as
+            it is, so it makes no difference that the mean goes first.) The test half of an
+            `ImageFiles` cuts its images; for whole ones give it another transform:
+            `data.test.transform = lambda image: image - data.mean[:, None, None]`.
         scales: the test scales Q, to each of which the smallest side of every image is brought.
             `evaluation_scales` has the paper's. Posteriors are averaged over them (Sect. 4.2).
         protocol: "dense": the fully convolutional form on the whole image; its class score map is
@@ -111,9 +110,9 @@ def evaluate(
             rounding. Views of equal size go together, whichever image they are of.
         progress: show a bar.
 
-    Holds no more than batch_size images and views at a time, and one posterior for each image.
-    Works on the model's device, with dropout off and batch normalisation fixed; every part of the
-    model is left in the mode it was found in.
+    Images are read one at a time; at most batch_size views wait to be looked at, and of what was
+    seen one sum is kept for each image. Works on the model's device, with dropout off and batch
+    normalisation fixed; every part of the model is left in the mode it was found in.
 
     Raises ValueError, before any work, for no images, a setting out of range, and a Q too small for
     the crop or the dense form; later for an image that is no float tensor (channels, H, W) and for
