@@ -16,7 +16,8 @@ from torch.utils.data import TensorDataset
 from vgg_utils.augment import random_shift
 from vgg_utils.data import ImageData
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit, main
+from vgg_utils.command_line import main
+from vgg_utils.train import fit
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="gloo over loopback is tested on Linux"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from vgg_utils import checkpoint
+from vgg_utils import checkpoint, command_line
 from vgg_utils.augment import random_shift
 from vgg_utils.data import ImageData
 from vgg_utils.model import VGGNet
@@ -197,14 +197,13 @@ def test_folder_that_cannot_be_made_stops_before_training(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise there")
 def test_control_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
-    from vgg_utils import train
-
     def interrupt(images):
         os.kill(os.getpid(), signal.SIGINT)
         return images
 
-    monkeypatch.setattr(train, "_load", lambda name, folder: (small_data(), interrupt))
+    monkeypatch.setattr(command_line, "load_dataset", lambda *a, **k: small_data())
+    monkeypatch.setattr(command_line, "_augmentation", lambda data, options: interrupt)
+    monkeypatch.setattr(command_line, "VGGNet", lambda *a, **k: small_net())
     arguments = ["--out", str(tmp_path), "--width", "0.1", "--hidden", "8"]
-    monkeypatch.setattr(train, "VGGNet", lambda *a, **k: small_net())
-    assert train.main(arguments) == 130
+    assert command_line.main(arguments) == 130
     assert f"python -m vgg_utils.train --out {tmp_path} --width 0.1" in capsys.readouterr().out

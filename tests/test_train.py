@@ -8,7 +8,7 @@ from sklearn.metrics import top_k_accuracy_score
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from vgg_utils import train
+from vgg_utils import command_line, train
 from vgg_utils.augment import random_shift
 from vgg_utils.data import ImageData, load_digits
 from vgg_utils.evaluate import predict, top_k_error
@@ -232,7 +232,7 @@ def test_out_of_memory_says_what_to_try(digits):
 
 def test_help_names_every_option_and_the_papers_values(capsys):
     with pytest.raises(SystemExit):
-        train.main(["--help"])
+        command_line.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
     for option in ("config", "dataset", "data-dir", "epochs", "batch-size", "seed", "device"):
         assert f"--{option}" in text
@@ -241,12 +241,12 @@ def test_help_names_every_option_and_the_papers_values(capsys):
 
 def test_command_trains_and_refuses_plainly(tmp_path, capsys):
     arguments = ["--width", "0.02", "--hidden", "4", "--epochs", "1", "--device", "cpu"]
-    assert train.main([*arguments, "--out", str(tmp_path)]) == 0
+    assert command_line.main([*arguments, "--out", str(tmp_path)]) == 0
     assert (tmp_path / "history.json").exists()
     assert "epoch 1: test error" in capsys.readouterr().out
-    assert train.main([*arguments, "--out", str(tmp_path)]) == 1
+    assert command_line.main([*arguments, "--out", str(tmp_path)]) == 1
     assert "holds checkpoints already" in capsys.readouterr().err
-    assert train.main([*arguments, "--learning-rate", "1e9"]) == 1
+    assert command_line.main([*arguments, "--learning-rate", "1e9"]) == 1
     assert "try a tenth of that rate" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        train.main(["--resume"])
+        command_line.main(["--resume"])

@@ -20,61 +20,45 @@ the others; the same line with `--resume` goes on, with any number of processes.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import functools
 import json
 import math
-import os
 import random
 import sys
 import warnings
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from vgg_utils import checkpoint
-from vgg_utils.augment import random_flip, random_shift
-from vgg_utils.configs import layer_configs, positive
-from vgg_utils.data import ImageData, load_cifar10, load_digits
+from vgg_utils.batches import Augment, Batches, FromFiles, split, training_and_test
+from vgg_utils.configs import positive
+from vgg_utils.data import ImageData, ImageFiles
+from vgg_utils.distributed import average, from_first, own_numbers, rank_and_processes, weight
 from vgg_utils.evaluate import predict, top_k_error
-from vgg_utils.model import VGGNet
 
-Augment = Callable[[torch.Tensor], torch.Tensor]
 PRECISIONS = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+Row = dict[str, float]
 
 
 class TrainingError(RuntimeError):
     """Training that cannot go on; the message says where it stopped and what to try."""
 
 
-@dataclass
-class _Place:
-    """How far a run has come: `step` batches of `epoch`, whose images stand in `order`."""
-
-    epoch: int = 1
-    step: int = 0
-    order: torch.Tensor | None = None  # (N,), drawn when the epoch begins
-    loss_sum: float = 0.0  # over the images of the epoch so far
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
 def fit(
     model: nn.Module,
-    data: ImageData,
+    data: ImageData | ImageFiles,
     *,
     epochs: int = 10,
     batch_size: int = 32,
@@ -92,20 +76,26 @@ def fit(
     out: str | Path | None = None,
     resume: bool = False,
     save_every: int | None = None,
+    workers: int | None = None,
     progress: bool = True,
 ) -> list[dict[str, float]]:
     """Train a classifier in place and return its history, one row per epoch.
 
     Arguments:
         model: maps images (N, channels, H, W) to logits (N, classes).
-        data: the training set, and the test set on which each epoch's error is reported. They are
-            kept on the device where they fit into half its free memory.
+        data: the training set, and the test set on which each epoch's error is reported. Sets in
+            memory (TensorDataset) are kept on the device where they fit into half its free memory.
+            Of others, pairs (image, label) are read when their batch comes, in training and in
+            testing; an image's random augmentation follows from seed, epoch and index alone.
         batch_size: images per step, over all processes. The paper's is 256, of 1.3 million images.
         learning_rate, momentum, weight_decay: the paper's values by default.
         drop_at: epochs after which the learning rate is divided by ten.
-        plateau: divide it by ten when the test error has not fallen for this many epochs, as the
-            paper does with its validation error (it gives no number). Not together with drop_at.
-        augment: changes a batch of training images, such as a random shift.
+        plateau: divide it by ten when the test error has not fallen for this many epochs (the
+            paper gives no number). Not together with drop_at. This looks at the test set, so the
+            error reported on it comes out somewhat too low. The paper decides by a validation set:
+            if you have one, give it as `data.test`, and test once at the end.
+        augment: changes a batch of training images in memory, such as a random shift. Images read
+            from files come augmented from their data set.
         seed: fixes the order of the images, the augmentation and dropout.
         device: where to train; by default where the model is.
         precision: of the products: "float32", "bfloat16", "float16" (gradients scaled against
@@ -117,6 +107,9 @@ def fit(
         resume: go on from the newest good checkpoint in `out`, or begin where there is none. On
             the CPU the result is that of a run never interrupted, to the bit.
         save_every: a checkpoint after so many steps too, for long epochs.
+        workers: processes that read images from files ahead of time; 0 reads in this one. By
+            default, with a GPU, as many as there are cores for it, at most 8; without one, 0. The
+            result does not depend on it.
         progress: show a bar.
 
     Each row has `epoch` (from 1), `learning_rate`, `train_loss` (mean cross-entropy over the epoch,
@@ -125,18 +118,21 @@ def fit(
     Where torch.distributed is initialised, all processes call this alike and each takes its share
     of every batch. That is the training of one process, to rounding, but for two things: dropout
     draws other masks, and batch normalisation takes the statistics of each process's share alone
-    and keeps the running ones of process 0. Each process augments the whole batch, so that all draw
-    the same random numbers.
+    and keeps the running ones of process 0. Each process reads its share of the files alone, and
+    augments the whole batch of a set in memory, so that all draw the same random numbers.
 
-    Raises ValueError for a setting out of range; TrainingError as soon as the loss is not finite,
-    or when memory runs out; FileExistsError when `out` holds another run's checkpoints and `resume`
-    is off; CheckpointError when they cannot be used; OSError when `out` cannot be written to at the
-    start. Later on that is a warning: training goes on, and what was saved stays.
+    Raises ValueError for a setting out of range, or for `augment` with images from files;
+    TrainingError as soon as the loss is not finite, or when memory runs out; FileExistsError when
+    `out` holds another run's checkpoints and `resume` is off; CheckpointError when they cannot be
+    used; OSError for an image that cannot be read, or when `out` cannot be written to at the start.
+    Later on that is a warning: training goes on, and what was saved stays.
     """
     epochs, batch_size = positive("epochs", epochs), positive("batch_size", batch_size)
     drop_at = [positive("each epoch in drop_at", epoch) for epoch in drop_at]
     plateau = positive("plateau", plateau) if plateau is not None else None
     save_every = positive("save_every", save_every) if save_every is not None else None
+    if workers is not None and workers != 0:
+        workers = positive("workers", workers)
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be positive, got {learning_rate!r}")
     if plateau and drop_at:
@@ -147,7 +143,6 @@ def fit(
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    rank, processes = _rank_and_processes()
     device = torch.device(device) if device else next(model.parameters()).device
     half = _precision(precision, device)
     if channels_last is None:
@@ -155,18 +150,12 @@ def fit(
     model.to(device)
     if channels_last:
         model.to(memory_format=torch.channels_last)
-    images, labels, test_images, test_labels = _on_device(data, device)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
+    train, test = training_and_test(
+        data, device, augment=augment, batch_size=batch_size, workers=workers, seed=seed
     )
-    scaler = torch.amp.GradScaler(device.type) if half is torch.float16 else None
-    cast = contextlib.nullcontext if half is None else functools.partial(
-        torch.autocast, device.type, dtype=half
-    )  # fmt: skip
-
     settings = {
         "model": str(model),
-        "data": f"{tuple(images.shape)}, labels {zlib.crc32(labels.cpu().numpy().tobytes()):08x}",
+        "data": train.describe(),
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "momentum": momentum,
@@ -177,127 +166,201 @@ def fit(
         "seed": seed,
         "precision": precision,
     }
-    place = _Place()
-    steps = len(_batches(torch.arange(len(labels)), batch_size))
+    run = _Run(
+        model, train, test, settings, device=device, half=half, channels_last=channels_last,
+        out=Path(out) if out is not None else None, save_every=save_every,
+    )  # fmt: skip
+    if run.out is not None:
+        run.open(run.out, resume)
+    run.net = _joined(model, device, compile)
+    with tqdm(
+        total=epochs * run.steps, initial=min(run.steps_done, epochs * run.steps), unit="step",
+        disable=not progress or rank_and_processes()[0] > 0, leave=False,
+    ) as bar:  # fmt: skip
+        while run.place.epoch <= epochs:
+            run.train_epoch(bar)
+            row = run.end_epoch()
+            bar.set_postfix(epoch=row["epoch"], loss=f"{row['train_loss']:.3f}",
+                            error=f"{row['test_error']:.1f}%")  # fmt: skip
+    return run.place.history
 
-    def save() -> None:
-        if out is None or rank > 0:
+
+@dataclass
+class _Place:
+    """How far a run has come: `step` batches of `epoch`, whose images stand in `order`."""
+
+    epoch: int = 1
+    step: int = 0
+    order: torch.Tensor | None = None  # (N,), drawn when the epoch begins
+    loss_sum: float = 0.0  # over the images of the epoch so far
+    history: list[Row] = field(default_factory=list)
+
+
+class _Run:
+    """A run on its way: network, optimiser and `place` change, all else is fixed.
+
+    `settings` are what a checkpoint must share to be taken up.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Batches,
+        test: Batches,
+        settings: dict[str, Any],
+        *,
+        device: torch.device,
+        half: torch.dtype | None,
+        channels_last: bool,
+        out: Path | None,
+        save_every: int | None,
+    ) -> None:
+        self.model, self.train, self.test, self.settings = model, train, test, settings
+        self.device, self.half, self.channels_last = device, half, channels_last
+        self.out, self.save_every = out, save_every
+        self.net = model  # that one or, around it, what joins processes or operations
+        self.optimizer = torch.optim.SGD(
+            model.parameters(), lr=settings["learning_rate"], momentum=settings["momentum"],
+            weight_decay=settings["weight_decay"],
+        )  # fmt: skip
+        self.scaler = torch.amp.GradScaler(device.type) if half is torch.float16 else None
+        self.place = _Place()
+        self.steps = len(split(torch.arange(len(train)), settings["batch_size"]))  # an epoch
+
+    @property
+    def steps_done(self) -> int:
+        return (self.place.epoch - 1) * self.steps + self.place.step
+
+    def open(self, out: Path, resume: bool) -> None:
+        """Go on from the newest checkpoint in `out`, or save the start of a new run there."""
+        state = from_first(lambda: _state_to_resume(out, resume, self.settings))
+        if state is None:
+            from_first(self.save)  # if it cannot be written, no process begins
+            return
+        self.place = _Place(**state["place"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        checkpoint.set_random_state(state["random"], self.device)
+
+    def save(self) -> None:
+        """Write a checkpoint and the history, in process 0; a failure in mid-run is a warning."""
+        if self.out is None or rank_and_processes()[0] > 0:
             return
         state = {
-            "settings": settings,
-            "place": asdict(place),
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "scaler": scaler.state_dict() if scaler else {},
-            "random": checkpoint.random_state(device),
+            "settings": self.settings,
+            "place": asdict(self.place),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict() if self.scaler else {},
+            "random": checkpoint.random_state(self.device),
         }
-        done = (place.epoch - 1) * steps + place.step
         try:
-            checkpoint.save(Path(out), done, state)
-            rows = json.dumps(place.history, indent=1) + "\n"
-            checkpoint.write_atomically(Path(out) / "history.json", rows.encode())
+            checkpoint.save(self.out, self.steps_done, state)
+            rows = json.dumps(self.place.history, indent=1) + "\n"
+            checkpoint.write_atomically(self.out / "history.json", rows.encode())
         except OSError as error:
-            if done == 0:
+            if self.steps_done == 0:
                 raise
-            warnings.warn(f"{error}; training goes on", stacklevel=3)
+            warnings.warn(f"{error}; training goes on", stacklevel=4)  # where fit was called
 
-    if out is not None:
-        state = _open_run(Path(out), resume, settings)
-        if state is None:
-            save()
+    def train_epoch(self, bar: tqdm) -> None:
+        """Take the steps of the epoch, or what is left of them after resuming."""
+        place, batch_size = self.place, self.settings["batch_size"]
+        self.net.train()
+        if place.order is None:
+            place.order = torch.randperm(len(self.train))
+        order = split(place.order, batch_size)[place.step :]
+        with _memory_explained(f"with batches of {batch_size} images", batch_size, self.device):
+            shares = self.train.training(order, place.epoch)
+            for index, (images, labels) in zip(order, shares, strict=True):
+                loss = self._step(images, labels, len(index))
+                place.step += 1
+                place.loss_sum += loss * len(index)
+                bar.update()
+                due = self.save_every and self.steps_done % self.save_every == 0
+                if due and place.step < self.steps:  # the epoch's end has one of its own
+                    self.save()
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, count: int) -> float:
+        """Take one step with this process's share of `count` images; return the loss of all."""
+        place = self.place
+        if self.channels_last and images.dim() == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
+        self.optimizer.zero_grad(set_to_none=True)
+        with own_numbers((self.settings["seed"], place.epoch, place.step), self.device):
+            with self._cast():
+                loss = F.cross_entropy(self.net(images), labels) * weight(count)
+            (self.scaler.scale(loss) if self.scaler else loss).backward()
+        value = average(loss.detach()).item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} at epoch {place.epoch}, step {place.step + 1}, with a "
+                f"learning rate of {self.optimizer.param_groups[0]['lr']:g}: try a tenth of that "
+                f"rate, and check that the images are finite"
+            )
+        if self.scaler:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         else:
-            place = _Place(**state["place"])
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            if scaler and state["scaler"]:
-                scaler.load_state_dict(state["scaler"])
-            checkpoint.set_random_state(state["random"], device)
+            self.optimizer.step()
+        return value
 
-    net: nn.Module = model
-    if processes > 1:
+    def end_epoch(self) -> Row:
+        """Return the epoch's row of the history; set the next epoch's rate; save."""
+        place, drop_at, plateau = self.place, self.settings["drop_at"], self.settings["plateau"]
+        test_loss, test_error = self._evaluate()
+        row = {
+            "epoch": place.epoch,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": place.loss_sum / len(self.train),
+            "test_loss": test_loss,
+            "test_error": test_error,
+        }
+        drops = drop_at.count(place.epoch)
+        self.place = _Place(epoch=place.epoch + 1, history=[*place.history, row])
+        if plateau and _has_stalled(self.place.history, plateau):
+            drops = 1
+        for group in self.optimizer.param_groups:
+            group["lr"] *= 0.1**drops
+        self.save()
+        return row
+
+    def _evaluate(self) -> tuple[float, float]:
+        """Return loss and top-1 error (percent) on the test set, shared among the processes.
+
+        Images that are read from files pass by batch after batch; only the logits are kept.
+        """
+        logits, labels = [], []
+        where = f"in testing, with batches of {self.test.evaluation_batch} images"
+        from_files = isinstance(self.test, FromFiles)
+        batch_size = self.settings["batch_size"] if from_files else None
+        with self._cast(), _memory_explained(where, batch_size, self.device):
+            for images, targets in self.test.evaluation():
+                logits.append(predict(self.model, images))
+                labels.append(targets)
+            scores, right = torch.cat(logits), torch.cat(labels)
+            found = [F.cross_entropy(scores, right).item(), top_k_error(scores, right)]
+        together = rank_and_processes()[1] > 1
+        mean = torch.tensor(found, dtype=torch.float64, device=self.device if together else "cpu")
+        loss, error = average(mean * weight(len(self.test))).tolist()
+        return loss, error
+
+    def _cast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.half is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.half)
+
+
+def _joined(model: nn.Module, device: torch.device, compile: bool) -> nn.Module:
+    """Return the network that steps go through: of all processes, and compiled, where asked."""
+    net = model
+    if rank_and_processes()[1] > 1:
         net = nn.parallel.DistributedDataParallel(
             model, device_ids=[device] if device.type == "cuda" else None
         )
-    if compile:
-        net = torch.compile(net)  # type: ignore[assignment]
-
-    bar = tqdm(
-        total=epochs * steps, initial=min(place.epoch - 1, epochs) * steps + place.step,
-        unit="step", disable=not progress or rank > 0, leave=False,
-    )  # fmt: skip
-    with bar:
-        while place.epoch <= epochs:
-            rate = optimizer.param_groups[0]["lr"]
-            net.train()
-            if place.order is None:
-                place.order = torch.randperm(len(labels))
-            for index in _batches(place.order, batch_size)[place.step :]:
-                # Every process draws the same numbers up to here, then takes its share.
-                mine = index[rank::processes]
-                weight = processes * len(mine) / len(index)  # 1 where all shares are equal
-                with _memory_explained(batch_size, device):
-                    batch = images[index.to(images.device)].to(device)
-                    batch = augment(batch) if augment else batch
-                    if len(mine) < len(index):
-                        batch = batch[rank::processes] if len(mine) else batch[:1]
-                        mine = mine if len(mine) else index[:1]  # of weight 0, to keep in step
-                    if channels_last and batch.dim() == 4:
-                        batch = batch.contiguous(memory_format=torch.channels_last)
-                    target = labels[mine.to(labels.device)].to(device)
-                    optimizer.zero_grad(set_to_none=True)
-                    with _own_numbers(rank, processes, (seed, place.epoch, place.step), device):
-                        with cast():
-                            loss = F.cross_entropy(net(batch), target) * weight
-                        (scaler.scale(loss) if scaler else loss).backward()
-                    value = _average(loss.detach()).item()
-                    if not math.isfinite(value):
-                        raise TrainingError(
-                            f"the loss is {value} at epoch {place.epoch}, step {place.step + 1}, "
-                            f"with a learning rate of {rate:g}: try a tenth of that rate, and "
-                            f"check that the images are finite"
-                        )
-                    if scaler:
-                        scaler.step(optimizer)
-                        scaler.update()
-                    else:
-                        optimizer.step()
-                place.step += 1
-                place.loss_sum += value * len(index)
-                bar.update()
-                done = (place.epoch - 1) * steps + place.step
-                if save_every and done % save_every == 0 and place.step < steps:
-                    save()
-
-            with cast():
-                test_loss, test_error = _evaluate(model, test_images, test_labels)
-            row = {
-                "epoch": place.epoch,
-                "learning_rate": rate,
-                "train_loss": place.loss_sum / len(labels),
-                "test_loss": test_loss,
-                "test_error": test_error,
-            }
-            drops = drop_at.count(place.epoch)
-            place = _Place(epoch=place.epoch + 1, history=[*place.history, row])
-            if plateau and _has_stalled(place.history, plateau):
-                drops = 1
-            for group in optimizer.param_groups:
-                group["lr"] *= 0.1**drops
-            save()
-            bar.set_postfix(epoch=row["epoch"], loss=f"{row['train_loss']:.3f}",
-                            error=f"{test_error:.1f}%")  # fmt: skip
-    return place.history
-
-
-def _batches(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
-    """Split the order of the images; a last batch of one joins its neighbour.
-
-    On a 1x1 map one image leaves batch normalisation nothing to take a variance of.
-    """
-    batches = list(order.split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
+    return torch.compile(net) if compile else net  # type: ignore[return-value]
 
 
 def _has_stalled(history: list[dict[str, float]], patience: int) -> bool:
@@ -321,93 +384,36 @@ def _precision(name: str, device: torch.device) -> torch.dtype | None:
     return None if name == "float32" else PRECISIONS[name]
 
 
-def _on_device(data: ImageData, device: torch.device) -> list[torch.Tensor]:
-    """Return training images, labels, test images, labels; on the device where they fit."""
-    tensors = [*data.train.tensors, *data.test.tensors]
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)  # bytes
-    if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] // 2:
-        return tensors
-    return [*(tensor.to(device) for tensor in tensors[:3]), tensors[3]]
-
-
-def _evaluate(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
-    """Return loss and top-1 error (percent) on the test set, shared among the processes."""
-    rank, processes = _rank_and_processes()
-    mine = labels[rank::processes]
-    logits = predict(model, images[rank::processes])
-    found = torch.tensor(
-        [F.cross_entropy(logits, mine).item(), top_k_error(logits, mine)], dtype=torch.float64
-    )
-    weighted = found * (processes * len(mine) / len(labels))
-    loss, error = _average(weighted.to(next(model.parameters()).device)).tolist()
-    return loss, error
-
-
 @contextlib.contextmanager
-def _memory_explained(batch_size: int, device: torch.device) -> Iterator[None]:
-    """Turn the GPU's "out of memory" into the batch size to try."""
+def _memory_explained(where: str, batch_size: int | None, device: torch.device) -> Iterator[None]:
+    """Turn the GPU's "out of memory" into what to try: half of `batch_size`, where it matters."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
         advice = "a smaller network or smaller images"
-        if batch_size > 1:
+        if batch_size is not None and batch_size > 1:
             advice = f"batch_size={batch_size // 2}"
         raise TrainingError(
-            f"out of memory on {device} with batches of {batch_size} images: try {advice}; "
-            f"precision='auto' needs less too"
+            f"out of memory on {device} {where}: try {advice}; precision='auto' needs less too"
         ) from error
 
 
-def _rank_and_processes() -> tuple[int, int]:
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
-
-
-def _average(value: torch.Tensor) -> torch.Tensor:
-    """Return the mean of a tensor over the processes, the same on all of them."""
-    processes = _rank_and_processes()[1]
-    if processes == 1:
-        return value
-    dist.all_reduce(value)
-    return value / processes
-
-
-@contextlib.contextmanager
-def _own_numbers(
-    rank: int, processes: int, place: tuple[int, ...], device: torch.device
-) -> Iterator[None]:
-    """Give each of several processes its own dropout masks, then put the common state back."""
-    if processes == 1:
-        yield
-        return
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(hash((*place, rank)) % 2**63)
-        yield
-
-
-def _open_run(out: Path, resume: bool, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the state to go on from, read by process 0 for all, or None for a new run."""
-    rank, processes = _rank_and_processes()
-    found: list[Any] = [None]
-    if rank == 0:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(
-                error.errno, f"cannot make the folder {out} ({error.strerror})"
-            ) from error
-        latest = checkpoint.load_latest(out)
-        if latest and not resume:
-            raise FileExistsError(
-                f"{out} holds checkpoints already: resume from them, or name another folder"
-            )
-        if latest:
-            _refuse_difference(latest[0], latest[1]["settings"], settings)
-            found = [latest[1]]
-    if processes > 1:
-        dist.broadcast_object_list(found)
-    return found[0]
+def _state_to_resume(out: Path, resume: bool, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the state to go on from, or None for a new run; make the folder."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot make the folder {out} ({error.strerror})") from error
+    latest = checkpoint.load_latest(out)
+    if latest is None:
+        return None
+    path, state = latest
+    if not resume:
+        raise FileExistsError(
+            f"{out} holds checkpoints already: resume from them, or name another folder"
+        )
+    _refuse_difference(path, state["settings"], settings)
+    return state
 
 
 def _refuse_difference(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
@@ -423,116 +429,7 @@ def _refuse_difference(path: Path, saved: dict[str, Any], now: dict[str, Any]) -
             )
 
 
-# The command line
-
-# What a data set is trained with unless the options say otherwise (chapter 5).
-SMALL = {
-    "digits": {"width": 0.125, "epochs": 10, "batch_size": 32, "shift": 2},
-    "cifar10": {"width": 1.0, "epochs": 20, "batch_size": 128, "shift": 4},
-}
-
-
-def _load(name: str, folder: str) -> tuple[ImageData, Augment]:
-    """Return a data set by name and the augmentation that goes with it."""
-    data = load_digits() if name == "digits" else load_cifar10(folder)
-    shift = int(SMALL[name]["shift"])
-    if name == "digits":
-        return data, functools.partial(random_shift, pixels=shift, fill=-data.mean.item())
-    return data, lambda images: random_flip(random_shift(images, shift))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m vgg_utils.train",
-        description="Train a configuration of Table 1 with the paper's recipe (Sect. 3.1). "
-        "Without options: A, an eighth as wide, on the embedded digits, in seconds.",
-        epilog="Several processes: torchrun --nproc-per-node 2 -m vgg_utils.train ...",
-    )
-    add = parser.add_argument
-    add("--config", choices=list(layer_configs), default="A", help="Table 1 (default: A)")
-    add(
-        "--dataset", choices=list(SMALL), default="digits", help="default: digits, needs no network"
-    )
-    add("--data-dir", default="data", metavar="DIR", help="for what is downloaded (default: data)")
-    add("--epochs", type=int, metavar="N", help="default: digits 10, cifar10 20; paper: 74")
-    add("--batch-size", type=int, metavar="N", help="default: digits 32, cifar10 128; paper: 256")
-    add("--learning-rate", type=float, default=0.01, metavar="X", help="default: 0.01, the paper's")
-    add("--momentum", type=float, default=0.9, metavar="X", help="default: 0.9, the paper's")
-    add("--weight-decay", type=float, default=5e-4, metavar="X", help="default: 5e-4, the paper's")
-    add("--plateau", type=int, metavar="N",
-        help="divide the rate by ten after N epochs without a lower error, as the paper does "
-        "(default: 5; the paper gives no number)")  # fmt: skip
-    add("--drop-at", type=int, nargs="+", default=[], metavar="EPOCH",
-        help="divide the rate by ten after these epochs instead")  # fmt: skip
-    add("--width", type=float, metavar="X",
-        help="factor on all channels (default: digits 0.125, cifar10 1; paper: 1)")  # fmt: skip
-    add("--hidden", type=int, default=512, metavar="N",
-        help="length of fc6 and fc7 (default: 512; paper: 4096)")  # fmt: skip
-    add("--dropout", type=float, default=0.5, metavar="P", help="default: 0.5, the paper's")
-    add("--batch-norm", action="store_true", help="normalise after each convolution; paper: none")
-    add("--init", choices=["he", "xavier", "pytorch"], default="he", help="default: he")
-    add("--no-augment", action="store_true", help="leave out random shifts and flips")
-    add("--seed", type=int, default=0, metavar="N", help="default: 0")
-    add("--device", help="cpu, cuda, mps (default: cuda where there is one)")
-    add("--precision", choices=["auto", *PRECISIONS], default="auto",
-        help="default: auto, which is half precision on GPUs")  # fmt: skip
-    add("--compile", action="store_true", help="use torch.compile")
-    add("--out", metavar="DIR", help="write history.json and the last two checkpoints here")
-    add("--resume", action="store_true", help="go on from the last checkpoint in --out, if any")
-    add("--save-every", type=int, metavar="N", help="a checkpoint every N steps, besides epochs")
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says; return the exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.resume and not options.out:
-        parser.error("--resume needs --out, the folder with the checkpoints")
-    small = SMALL[options.dataset]
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    together = "LOCAL_RANK" in os.environ  # set by torchrun
-    if together:
-        if device == "cuda":
-            device = f"cuda:{os.environ['LOCAL_RANK']}"
-            torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    first = _rank_and_processes()[0] == 0
-    try:
-        data, augment = _load(options.dataset, options.data_dir)
-        torch.manual_seed(options.seed)
-        model = VGGNet(
-            data.train.tensors[0].shape[1], len(data.classes), options.config,
-            batch_norm=options.batch_norm, width=options.width or small["width"], pool_size=1,
-            hidden_features=options.hidden, dropout=options.dropout, init=options.init,
-        )  # fmt: skip
-        history = fit(
-            model, data, epochs=options.epochs or int(small["epochs"]),
-            batch_size=options.batch_size or int(small["batch_size"]),
-            learning_rate=options.learning_rate, momentum=options.momentum,
-            weight_decay=options.weight_decay, drop_at=options.drop_at,
-            plateau=options.plateau or (None if options.drop_at else 5),
-            augment=None if options.no_augment else augment, seed=options.seed, device=device,
-            precision=options.precision, compile=options.compile, out=options.out,
-            resume=options.resume, save_every=options.save_every, progress=sys.stderr.isatty(),
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        if first and options.out:
-            given = [word for word in arguments or sys.argv[1:] if word != "--resume"]
-            print(f"\nstopped; go on with:\n{parser.prog} {' '.join(given)} --resume")
-        elif first:
-            print("\nstopped; with --out it could go on later")
-        return 130
-    except (TrainingError, checkpoint.CheckpointError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    finally:
-        if together:
-            dist.destroy_process_group()
-    if first:
-        print(f"epoch {history[-1]['epoch']}: test error {history[-1]['test_error']:.1f}%")
-    return 0
-
-
 if __name__ == "__main__":
+    from vgg_utils.command_line import main
+
     sys.exit(main())

@@ -1,0 +1,214 @@
+"""The command `python -m vgg_utils.train`: its options, and what each data set is trained with."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+
+from vgg_utils.augment import random_flip, random_shift
+from vgg_utils.batches import Augment
+from vgg_utils.checkpoint import CheckpointError
+from vgg_utils.configs import layer_configs
+from vgg_utils.data import ImageData, ImageFiles, load_dataset
+from vgg_utils.distributed import in_turn, rank_and_processes
+from vgg_utils.download import DownloadError
+from vgg_utils.model import VGGNet
+from vgg_utils.train import PRECISIONS, Row, TrainingError, fit
+
+
+class Defaults(NamedTuple):
+    """What a data set is trained with unless the options say otherwise."""
+
+    size: int  # of the images, in pixels; load_dataset's own default
+    width: float
+    hidden: int
+    epochs: int
+    batch_size: int
+    shift: int  # pixels; 0 where the images come augmented
+    flip: bool
+    augmentation: str  # in words, for --help
+
+
+FOLDER = Defaults(224, 1, 4096, 30, 64, 0, False, "scale, crop, flip, colour")
+DEFAULTS = {
+    "digits": Defaults(32, 0.125, 512, 10, 32, 2, False, "shift by 2 pixels"),
+    "scenes": Defaults(64, 0.125, 512, 15, 32, 4, False, "shift by 4 pixels"),
+    "cifar10": Defaults(32, 1, 512, 20, 128, 4, True, "shift by 4 pixels, flip"),
+    "imagenette": FOLDER,
+}
+PAPER = Defaults(224, 1, 4096, 74, 256, 0, False, "scale, crop, flip, colour")
+
+DESCRIPTION = """\
+Train a configuration of Table 1 with the paper's recipe (Sect. 3.1). Without
+options: A, an eighth as wide, on the embedded digits, in seconds."""
+
+
+def _epilog() -> str:
+    rows = [*DEFAULTS.items(), ("a folder", FOLDER), ("the paper", PAPER)]
+    table = [
+        f"  {name:<11}{row.size:>4} px{row.width:>8g}{row.hidden:>8}{row.epochs:>8}"
+        f"{row.batch_size:>8}  {row.augmentation}"
+        for name, row in rows
+    ]
+    head = f"  {'':<11}{'size':>7}{'width':>8}{'hidden':>8}{'epochs':>8}{'batch':>8}  augmentation"
+    return "\n".join([
+        "defaults by data set:", head, *table, "",
+        "Digits and scenes need no network. A folder holds train/ and val/, in each one",
+        "folder of images for every class.", "",
+        "Several processes: torchrun --nproc-per-node 2 -m vgg_utils.train ...",
+    ])  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m vgg_utils.train", usage="%(prog)s [options]", description=DESCRIPTION,
+        epilog=_epilog(), formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument_group("data").add_argument
+    add("--dataset", default="digits", metavar="NAME",
+        help=f"{', '.join(DEFAULTS)} or the path of a folder (default: digits)")  # fmt: skip
+    add("--data-dir", default="data", metavar="DIR", help="for what is downloaded (default: data)")
+    add("--size", type=int, metavar="N", help="side of the images in pixels (default: see below)")
+    add("--scale", type=int, nargs=2, metavar=("LOW", "HIGH"),
+        help="of scenes: range of the digit's side in pixels (default: 16 48); of image files: "
+        "range of the smallest side before the crop (default: 8/7 of the crop; paper: 256 512)",
+    )  # fmt: skip
+    add("--no-augment", action="store_true", help="train on the images as they are")
+
+    add = parser.add_argument_group("network").add_argument
+    add("--config", choices=list(layer_configs), default="A", help="Table 1 (default: A)")
+    add("--width", type=float, metavar="X", help="factor on all channels (paper: 1)")
+    add("--hidden", type=int, metavar="N", help="length of fc6 and fc7 (paper: 4096)")
+    add("--pool-size", type=int, metavar="N",
+        help="side of the map given to fc6 (default: a 32nd of the size, at most 7; paper: 7)",
+    )  # fmt: skip
+    add("--dropout", type=float, default=0.5, metavar="P", help="default: 0.5, the paper's")
+    add("--batch-norm", action="store_true", help="normalise after each convolution; paper: none")
+    add("--init", choices=["he", "xavier", "pytorch"], default="he", help="default: he")
+
+    add = parser.add_argument_group("training").add_argument
+    add("--epochs", type=int, metavar="N", help="passes over the training set (paper: 74)")
+    add("--batch-size", type=int, metavar="N", help="images per step (paper: 256)")
+    add("--learning-rate", type=float, default=0.01, metavar="X", help="default: 0.01, the paper's")
+    add("--momentum", type=float, default=0.9, metavar="X", help="default: 0.9, the paper's")
+    add("--weight-decay", type=float, default=5e-4, metavar="X", help="default: 5e-4, the paper's")
+    add("--plateau", type=int, metavar="N",
+        help="divide the rate by ten after N epochs without a lower test error (default: 5; the "
+        "paper looks at a validation set and gives no number)")  # fmt: skip
+    add("--drop-at", type=int, nargs="+", default=[], metavar="EPOCH",
+        help="divide the rate by ten after these epochs instead")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="N", help="default: 0")
+
+    add = parser.add_argument_group("machine").add_argument
+    add("--device", help="cpu, cuda, mps (default: cuda where there is one)")
+    add("--precision", choices=["auto", *PRECISIONS], default="auto",
+        help="default: auto, which is half precision on GPUs")  # fmt: skip
+    add("--compile", action="store_true", help="use torch.compile")
+    add("--workers", type=int, metavar="N",
+        help="processes that read image files (default: one a core with a GPU, at most 8; else 0)",
+    )  # fmt: skip
+
+    add = parser.add_argument_group("saving").add_argument
+    add("--out", metavar="DIR", help="write history.json and the last two checkpoints here")
+    add("--resume", action="store_true", help="go on from the last checkpoint in --out, if any")
+    add("--save-every", type=int, metavar="N", help="a checkpoint every N steps, besides epochs")
+    return parser
+
+
+def _options(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> argparse.Namespace:
+    """Read the options, and fill in what the data set is trained with by default."""
+    options = parser.parse_args(words)
+    if options.resume and not options.out:
+        parser.error("--resume needs --out, the folder with the checkpoints")
+    defaults = DEFAULTS.get(options.dataset, FOLDER)
+    for name in ("width", "hidden", "epochs", "batch_size"):
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(defaults, name))
+    if options.plateau is None and not options.drop_at:
+        options.plateau = 5
+    return options
+
+
+def _augmentation(data: ImageData | ImageFiles, options: argparse.Namespace) -> Augment | None:
+    """Return what changes each batch; images from files come augmented, unless not wanted."""
+    if isinstance(data, ImageFiles):
+        if options.no_augment:
+            data.train.transform = data.test.transform  # type: ignore[attr-defined]
+        return None
+    if options.no_augment:
+        return None
+    defaults = DEFAULTS[options.dataset]
+    # What moves in from outside is paper white around a digit, and the mean colour elsewhere.
+    fill = -data.mean.item() if len(data.mean) == 1 else 0.0
+    shift = functools.partial(random_shift, pixels=defaults.shift, fill=fill)
+    return (lambda images: random_flip(shift(images))) if defaults.flip else shift
+
+
+def _device(asked: str | None) -> str:
+    """Return the device to train on: of several processes on a machine, each has a GPU."""
+    device = asked or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and "LOCAL_RANK" in os.environ:  # set by torchrun
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    return device
+
+
+def _train(options: argparse.Namespace, device: str) -> list[Row]:
+    """Load the data, build the network and train it."""
+    scale = tuple(options.scale) if options.scale else None
+    data = in_turn(
+        lambda: load_dataset(options.dataset, options.data_dir, size=options.size, scale=scale)
+    )
+    augment = _augmentation(data, options)
+    channels, side, _ = data.train[0][0].shape
+    pool_size = min(max(side // 32, 1), 7) if options.pool_size is None else options.pool_size
+    torch.manual_seed(options.seed)
+    model = VGGNet(
+        channels, len(data.classes), options.config, batch_norm=options.batch_norm,
+        width=options.width, pool_size=pool_size, hidden_features=options.hidden,
+        dropout=options.dropout, init=options.init,
+    )  # fmt: skip
+    return fit(
+        model, data, epochs=options.epochs, batch_size=options.batch_size,
+        learning_rate=options.learning_rate, momentum=options.momentum,
+        weight_decay=options.weight_decay, drop_at=options.drop_at, plateau=options.plateau,
+        augment=augment, seed=options.seed, device=device, precision=options.precision,
+        compile=options.compile, out=options.out, resume=options.resume,
+        save_every=options.save_every, workers=options.workers, progress=sys.stderr.isatty(),
+    )  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the command line says; return the exit status."""
+    parser = _parser()
+    options = _options(parser, arguments)
+    device = _device(options.device)
+    together = "LOCAL_RANK" in os.environ
+    if together:
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    first = rank_and_processes()[0] == 0
+    try:
+        history = _train(options, device)
+    except KeyboardInterrupt:
+        if first and options.out:
+            given = [word for word in arguments or sys.argv[1:] if word != "--resume"]
+            print(f"\nstopped; go on with:\n{parser.prog} {' '.join(given)} --resume")
+        elif first:
+            print("\nstopped; with --out it could go on later")
+        return 130
+    except (TrainingError, CheckpointError, DownloadError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if together:
+            dist.destroy_process_group()
+    if first:
+        print(f"epoch {history[-1]['epoch']}: test error {history[-1]['test_error']:.1f}%")
+    return 0
