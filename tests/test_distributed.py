@@ -11,12 +11,15 @@ import time
 import pytest
 import torch
 import torch.distributed as dist
+from test_data import write_images
 from torch.utils.data import TensorDataset
 
 from vgg_utils.augment import random_shift
-from vgg_utils.data import ImageData
-from vgg_utils.model import VGGNet
 from vgg_utils.command_line import main
+from vgg_utils.data import ImageData, load_folder
+from vgg_utils.distributed import in_turn
+from vgg_utils.download import DownloadError
+from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
 
 pytestmark = pytest.mark.skipif(
@@ -32,37 +35,67 @@ def small_data(count=35):  # the last batch has three images: shares of two and 
     return ImageData(half, half, [str(d) for d in range(10)], torch.zeros(1))
 
 
-def small_net(dropout=0.0):
+class Noting:
+    """Look up in a data set, and note in a file what was looked up."""
+
+    def __init__(self, data, path):
+        self.data, self.path = data, path
+        self.targets = data.targets
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        with self.path.open("a") as file:
+            file.write(f"{index}\n")
+        return self.data[index]
+
+
+def folder_data(folder, rank):
+    """19 images in files, augmented as they are read."""
+    data = load_folder(folder, size=8, scale=(9, 12))
+    data.train.samples, data.train.targets = data.train.samples[:19], data.train.targets[:19]
+    return data._replace(train=Noting(data.train, folder.parent / f"read{rank}"))
+
+
+def small_net(dropout=0.0, channels=1):
     torch.manual_seed(0)
-    return VGGNet(1, 10, [(3, 4), "M"], pool_size=2, hidden_features=8, dropout=dropout)
+    return VGGNet(channels, 10, [(3, 4), "M"], pool_size=2, hidden_features=8, dropout=dropout)
 
 
 def shift(images):
     return random_shift(images, 1)
 
 
-def share(rank, processes, folder, epochs, dropout):
-    """One of the processes; the first leaves the result."""
+def share(rank, folder, epochs, dropout, images):
+    """One of the processes; each leaves its result."""
+    if images is None:
+        net, data, options = small_net(dropout), small_data(), {"augment": shift}
+    else:
+        net, data, options = small_net(dropout, 3), folder_data(images, rank), {}
+    out = folder / ("run" if rank == 0 else "written-by-another")
+    history = fit(net, data, epochs=epochs, out=out, resume=True, **OPTIONS, **options)
+    assert not (folder / "written-by-another").exists()
+    torch.save({"history": history, "model": net.state_dict()}, folder / f"result{rank}.pt")
+
+
+def one_of_many(target, meeting, rank, processes, arguments):
     torch.set_num_threads(1)
     if processes > 1:
         dist.init_process_group(
-            "gloo", init_method=f"file://{folder}/meet{epochs}", rank=rank, world_size=processes
+            "gloo", init_method=f"file://{meeting}", rank=rank, world_size=processes
         )
-    net = small_net(dropout)
-    out = folder / ("run" if rank == 0 else "written-by-another")
-    history = fit(net, small_data(), epochs=epochs, augment=shift, out=out, resume=True, **OPTIONS)
-    assert not (folder / "written-by-another").exists()
-    torch.save({"history": history, "model": net.state_dict()}, folder / f"result{rank}.pt")
+    target(rank, *arguments)
     if processes > 1:
         dist.destroy_process_group()
 
 
-def train(folder, *, processes, epochs, dropout=0.0):
-    folder.mkdir(exist_ok=True)
+def run_together(target, meeting, processes, *arguments):
+    """Call target(rank, *arguments) in so many processes, which find each other at a file."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch._dynamo", "vgg_utils.train"])  # slow to import
     team = [
-        context.Process(target=share, args=(rank, processes, folder, epochs, dropout))
+        context.Process(target=one_of_many, args=(target, meeting, rank, processes, arguments))
         for rank in range(processes)
     ]
     for process in team:
@@ -70,6 +103,11 @@ def train(folder, *, processes, epochs, dropout=0.0):
     for process in team:
         process.join(300)
         assert process.exitcode == 0
+
+
+def train(folder, *, processes, epochs, dropout=0.0, images=None):
+    folder.mkdir(exist_ok=True)
+    run_together(share, folder / f"meet{epochs}", processes, folder, epochs, dropout, images)
     return [torch.load(folder / f"result{rank}.pt", weights_only=True) for rank in range(processes)]
 
 
@@ -104,6 +142,48 @@ def test_dropout_keeps_the_order_of_the_images_common(tmp_path):
     first, second = train(tmp_path / "two", processes=2, epochs=2, dropout=0.5)
     for name, value in first["model"].items():
         assert torch.equal(second["model"][name], value), name
+
+
+def test_two_processes_read_their_shares_of_the_files_alone(tmp_path):
+    """19 = 2 * 8 + 3: of each batch one process reads the even places and one the odd."""
+    images = tmp_path / "images"
+    write_images(images, sizes=[(10 + k, 14) for k in range(10)])
+    (one,) = train(tmp_path / "one", processes=1, epochs=2, images=images)
+    (tmp_path / "read0").unlink()
+    two = train(tmp_path / "two", processes=2, epochs=2, images=images)
+    assert_same_training(one, two[0])
+    read = [[int(line) for line in (tmp_path / f"read{k}").open()][1:] for k in (0, 1)]
+    assert [len(indices) for indices in read] == [20, 18]  # the first was read to learn its shape
+    first = [indices[: len(indices) // 2] for indices in read]  # the first epoch's
+    assert sorted(first[0] + first[1]) == [*range(19)]
+
+    train(tmp_path / "grows", processes=1, epochs=1, images=images)
+    grown = train(tmp_path / "grows", processes=2, epochs=2, images=images)
+    assert_same_training(one, grown[0])
+
+
+def load(rank, folder, fails):
+    def task():
+        if rank == fails:
+            raise DownloadError("no network")
+        time.sleep(0.2 if rank == 0 else 0)
+        (folder / f"loaded{rank}").write_text(str(len(list(folder.glob("loaded*")))))
+
+    try:
+        in_turn(task)
+    except DownloadError as error:
+        (folder / f"error{rank}").write_text(str(error))
+
+
+def test_process_0_loads_first_and_its_error_reaches_all(tmp_path):
+    run_together(load, tmp_path / "meet", 2, tmp_path, None)
+    assert [(tmp_path / f"loaded{k}").read_text() for k in (0, 1)] == ["0", "1"]
+    for fails in (0, 1):
+        folder = tmp_path / f"{fails}"
+        folder.mkdir()
+        run_together(load, folder / "meet", 2, folder, fails)
+        assert [(folder / f"error{k}").read_text() for k in (0, 1)] == ["no network"] * 2
+        assert not (folder / "loaded1").exists()  # it waited for process 0, and in vain
 
 
 def test_killed_process_and_restart_under_torchrun(tmp_path):

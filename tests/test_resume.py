@@ -10,11 +10,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from test_data import write_images
 from torch.utils.data import TensorDataset
 
 from vgg_utils import checkpoint, command_line
 from vgg_utils.augment import random_shift
-from vgg_utils.data import ImageData
+from vgg_utils.data import ImageData, load_folder
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
 
@@ -29,10 +30,17 @@ def small_data(count=41):
     return ImageData(half, half, [str(d) for d in range(10)], torch.zeros(1))
 
 
-def small_net():
+def folder_data(path):
+    """Images in files: 20 to train on, each rescaled, cut, mirrored and coloured by chance."""
+    if not (path / "train").exists():
+        write_images(path, sizes=[(10 + k, 14) for k in range(10)])
+    return load_folder(path, size=8, scale=(9, 12))
+
+
+def small_net(channels=1):
     torch.manual_seed(0)
     return VGGNet(
-        1, 10, [(3, 4), "M"], batch_norm=True, pool_size=2, hidden_features=8, dropout=0.5
+        channels, 10, [(3, 4), "M"], batch_norm=True, pool_size=2, hidden_features=8, dropout=0.5
     )
 
 
@@ -50,25 +58,42 @@ def slow_write(path, content, _write=checkpoint.write_atomically):
     _write(path, content)
 
 
-def run(folder, pause):
+def train(images, **options):
+    """Train on images in memory, or on those in the folder `images`; return the result."""
+    if images is None:
+        net, data = small_net(), small_data()
+        options = {"augment": noisy, **options}
+    else:
+        net, data = small_net(3), folder_data(images)
+    history = fit(net, data, **OPTIONS, **options)
+    return {"history": history, "model": net.state_dict()}
+
+
+def run(folder, pause, images):
     """Train slowly, on from where the folder's run stands, and leave the result there."""
     torch.set_num_threads(1)
     checkpoint.write_atomically = slow_write
 
-    def augment(images):
+    def slow_step(optimizer, closure=None, _step=torch.optim.SGD.step):
         time.sleep(pause)
-        return noisy(images)
+        return _step(optimizer, closure)
 
-    net = small_net()
-    history = fit(net, small_data(), augment=augment, out=folder / "run", resume=True, **OPTIONS)
-    torch.save({"history": history, "model": net.state_dict()}, folder / "result.pt")
+    torch.optim.SGD.step = slow_step
+    torch.save(train(images, out=folder / "run", resume=True), folder / "result.pt")
 
 
-def test_twenty_kills_change_nothing(tmp_path):
+def assert_same(one, other):
+    assert one["history"] == other["history"]
+    for name, value in one["model"].items():
+        assert torch.equal(other["model"][name], value), name
+
+
+@pytest.mark.parametrize(("kind", "least"), [("memory", KILLS), ("files", KILLS // 2)])
+def test_twenty_kills_change_nothing(tmp_path, kind, least):
+    images = tmp_path / "images" if kind == "files" else None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    net = small_net()
-    history = fit(net, small_data(), augment=noisy, out=tmp_path / "whole", **OPTIONS)
+    whole = train(images, out=tmp_path / "whole")
     torch.set_num_threads(threads)
 
     context = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
@@ -76,13 +101,13 @@ def test_twenty_kills_change_nothing(tmp_path):
         context.set_forkserver_preload(["torch._dynamo", "vgg_utils.train"])  # slow to import
     chance = random.Random(1)
     kills = written = partial = runs = 0
-    while kills < KILLS:
+    while kills < least:
         runs += 1
         folder = tmp_path / f"run{runs}"
         folder.mkdir()
         while not (folder / "result.pt").exists():
             before = {path.name for path in (folder).glob("run/*")}
-            process = context.Process(target=run, args=(folder, 0.02))
+            process = context.Process(target=run, args=(folder, 0.02, images))
             process.start()
             # The clock starts when the resumed run has written something, so that it gets on.
             while process.is_alive() and before == {p.name for p in folder.glob("run/*")}:
@@ -97,18 +122,19 @@ def test_twenty_kills_change_nothing(tmp_path):
             else:
                 process.join()
                 assert process.exitcode == 0
-        result = torch.load(folder / "result.pt", weights_only=True)
-        assert result["history"] == history
-        for name, value in net.state_dict().items():
-            assert torch.equal(result["model"][name], value), name
-    assert kills >= KILLS and written > KILLS // 2
+        assert_same(whole, torch.load(folder / "result.pt", weights_only=True))
+    assert kills >= least and written > least // 2
     assert partial > 0  # some fell into the writing of a checkpoint
 
 
-def test_resumed_from_every_step_is_the_whole_run(tmp_path, monkeypatch):
-    """Without processes: stop after each checkpoint in turn, half of them inside an epoch."""
-    net = small_net()
-    history = fit(net, small_data(), augment=noisy, **OPTIONS)
+@pytest.mark.parametrize(
+    ("kind", "options", "count"),
+    [("memory", {}, 15), ("files", {}, 9), ("files", {"workers": 2}, 9)],
+)
+def test_resumed_from_every_step_is_the_whole_run(tmp_path, monkeypatch, kind, options, count):
+    """Without processes: stop after each checkpoint in turn, most of them inside an epoch."""
+    images = tmp_path / "images" if kind == "files" else None
+    whole = train(images)
 
     class Stop(Exception):
         pass
@@ -122,18 +148,13 @@ def test_resumed_from_every_step_is_the_whole_run(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", stop_after)
         for _ in range(100):
-            resumed = small_net()
             try:
-                found = fit(
-                    resumed, small_data(), augment=noisy, out=tmp_path, resume=True, **OPTIONS
-                )
+                resumed = train(images, out=tmp_path / "run", resume=True, **options)
                 break
             except Stop:
                 stops += 1
-    assert stops == 15  # 10 steps an epoch, a checkpoint every 2
-    assert found == history
-    for name, value in net.state_dict().items():
-        assert torch.equal(resumed.state_dict()[name], value), name
+    assert stops == count  # 10 or 5 steps an epoch, a checkpoint every 2
+    assert_same(whole, resumed)
 
 
 @pytest.fixture

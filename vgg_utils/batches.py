@@ -89,8 +89,11 @@ class FromFiles:
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # or a loader draws from the global one when it starts
         )
-        for images, labels in loader:
-            yield images.to(self.device, non_blocking=True), labels
+        try:
+            for images, labels in loader:
+                yield images.to(self.device, non_blocking=True), labels
+        except OSError as error:  # a worker's comes with its traceback; the last line says it
+            raise OSError(str(error).rstrip().split("\n")[-1].removeprefix("OSError: ")) from error
 
 
 Batches = FromMemory | FromFiles
@@ -142,7 +145,9 @@ def training_and_test(
     """
     if workers is None:  # a GPU would wait for its images; a CPU has no core to spare
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine
-        workers = min(8, (os.cpu_count() or 1) // here) if device.type == "cuda" else 0
+        allowed = getattr(os, "sched_getaffinity", None)  # fewer cores than there are, on Linux
+        cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+        workers = min(8, cores // here) if device.type == "cuda" else 0
 
     in_memory = [half for half in (data.train, data.test) if isinstance(half, TensorDataset)]
     tensors = [tensor for half in in_memory for tensor in half.tensors]
