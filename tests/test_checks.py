@@ -18,6 +18,13 @@ def said(capsys, exercise, answer):
     return capsys.readouterr().out.strip()
 
 
+def assert_named(capsys, exercise, answer, hint):
+    """A usual mistake is refused, in words that name it."""
+    out = said(capsys, exercise, answer)
+    assert "not yet" in out
+    assert hint in out
+
+
 @pytest.mark.parametrize("exercise", sorted(checks._checks))
 def test_no_answer_yet(capsys, exercise):
     assert said(capsys, exercise, ...) == (
@@ -91,9 +98,7 @@ def test_unknown_exercise_lists_what_there_is():
     ],
 )
 def test_common_mistakes_of_chapter_5_are_named(capsys, exercise, answer, hint):
-    out = said(capsys, exercise, answer)
-    assert "not yet" in out
-    assert hint in out
+    assert_named(capsys, exercise, answer, hint)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +127,7 @@ def test_common_mistakes_of_chapter_5_are_named(capsys, exercise, answer, hint):
     ],
 )
 def test_common_mistakes_of_chapter_3_are_named(capsys, exercise, answer, hint):
-    out = said(capsys, exercise, answer)
-    assert "not yet" in out
-    assert hint in out
+    assert_named(capsys, exercise, answer, hint)
 
 
 BOTH = "multi-crop & dense"
@@ -188,9 +191,7 @@ BOTH = "multi-crop & dense"
     ],
 )
 def test_common_mistakes_of_chapter_1_are_named(capsys, exercise, answer, hint):
-    out = said(capsys, exercise, answer)
-    assert "not yet" in out
-    assert hint in out
+    assert_named(capsys, exercise, answer, hint)
 
 
 @pytest.mark.parametrize(
@@ -236,9 +237,7 @@ def test_other_forms_of_right_answers_to_chapter_1(capsys, exercise, answer):
     ],
 )
 def test_common_mistakes_of_chapter_2_are_named(capsys, exercise, answer, hint):
-    out = said(capsys, exercise, answer)
-    assert "not yet" in out
-    assert hint in out
+    assert_named(capsys, exercise, answer, hint)
 
 
 @pytest.mark.parametrize(
