@@ -6,11 +6,11 @@ import pytest
 import torch
 from sklearn.metrics import top_k_accuracy_score
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
-from vgg_utils import command_line, train
+from vgg_utils import train
 from vgg_utils.augment import random_shift
-from vgg_utils.data import ImageData, load_digits
+from vgg_utils.data import ImageData, ImageFiles, load_digits
 from vgg_utils.evaluate import predict, top_k_error
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
@@ -167,6 +167,7 @@ def test_infinite_loss_stops_at_once_and_says_where(digits):
         {"drop_at": [0]},
         {"plateau": 0},
         {"save_every": 0},
+        {"workers": -1},
         {"precision": "int8"},
         {"resume": True},
     ],
@@ -230,23 +231,17 @@ def test_out_of_memory_says_what_to_try(digits):
     fit(Large(256, 10), digits, batch_size=20, epochs=1, progress=False)
 
 
-def test_help_names_every_option_and_the_papers_values(capsys):
-    with pytest.raises(SystemExit):
-        command_line.main(["--help"])
-    text = " ".join(capsys.readouterr().out.split())
-    for option in ("config", "dataset", "data-dir", "epochs", "batch-size", "seed", "device"):
-        assert f"--{option}" in text
-    assert "paper: 256" in text and "paper: 74" in text
+def test_out_of_memory_in_testing_says_what_to_try(digits):
+    class Large(nn.Linear):
+        def forward(self, x):
+            if not self.training:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+            return super().forward(x.flatten(1))
 
-
-def test_command_trains_and_refuses_plainly(tmp_path, capsys):
-    arguments = ["--width", "0.02", "--hidden", "4", "--epochs", "1", "--device", "cpu"]
-    assert command_line.main([*arguments, "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "history.json").exists()
-    assert "epoch 1: test error" in capsys.readouterr().out
-    assert command_line.main([*arguments, "--out", str(tmp_path)]) == 1
-    assert "holds checkpoints already" in capsys.readouterr().err
-    assert command_line.main([*arguments, "--learning-rate", "1e9"]) == 1
-    assert "try a tenth of that rate" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        command_line.main(["--resume"])
+    says = "in testing, with batches of 256 images: try a smaller network or smaller images"
+    with pytest.raises(train.TrainingError, match=says):
+        fit(Large(256, 10), digits, epochs=1, progress=False)
+    # Images from files are tested in batches of the training's size: halving it helps.
+    files = ImageFiles(*(Subset(half, range(40)) for half in digits[:2]), *digits[2:])
+    with pytest.raises(train.TrainingError, match="batches of 40 images: try batch_size=20"):
+        fit(Large(256, 10), files, epochs=1, batch_size=40, progress=False)

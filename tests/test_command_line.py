@@ -1,0 +1,142 @@
+"""`python -m vgg_utils.train`: what it says, what it trains with, how it refuses."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from test_data import write_images
+from torch.utils.data import TensorDataset
+
+from vgg_utils import command_line
+from vgg_utils.data import DATASETS, ImageData, load_digits, load_folder, load_scenes
+from vgg_utils.download import DownloadError
+from vgg_utils.records import load_record
+
+TINY = ["--width", "0.02", "--hidden", "4", "--epochs", "1", "--device", "cpu"]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Load nothing and train nothing, and tell what would have been asked for."""
+    asked = {}
+
+    def load(name, root, **options):
+        size = options["size"] or command_line.DEFAULTS.get(name, command_line.FOLDER).size
+        channels = 1 if name in ("digits", "scenes") else 3
+        half = TensorDataset(torch.zeros(2, channels, size, size), torch.zeros(2).long())
+        asked.update(name=name, **options)
+        return ImageData(half, half, ["0"] * 10, torch.zeros(channels))
+
+    def train(model, data, **options):
+        asked.update(options, model=model)
+        return [{"epoch": 1, "test_error": 50.0}]
+
+    monkeypatch.setattr(command_line, "load_dataset", load)
+    monkeypatch.setattr(command_line, "fit", train)
+    return asked
+
+
+def test_help_fits_the_screen_and_names_data_sets_and_the_papers_values(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        command_line.main(["--help"])
+    text = capsys.readouterr().out
+    assert max(map(len, text.split("\n"))) <= 80
+    for option in ("config", "dataset", "data-dir", "epochs", "batch-size", "seed", "device"):
+        assert f"--{option} " in text
+    for name in DATASETS:
+        assert f"\n  {name} " in text
+
+    paper = {name: fact["value"] for name, fact in load_record("paper")["training"].items()}
+    row = next(line for line in text.split("\n") if line.startswith("  the paper"))
+    size, _, width, hidden, epochs, batch_size = row.split()[2:8]
+    assert (size, width, hidden) == ("224", "1", "4096")
+    assert (int(epochs), int(batch_size)) == (paper["epochs"], paper["batch_size"])
+    assert (f"paper: {epochs}" in text, f"paper: {batch_size}" in text) == (True, True)
+    options = command_line._parser().parse_args([])
+    assert options.learning_rate == paper["lr_initial"]
+    assert options.momentum == paper["momentum"]
+    assert options.weight_decay == paper["weight_decay_L2"]
+    assert options.dropout == paper["dropout"]["ratio"]
+
+
+def test_program_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "vgg_utils.train", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("usage: python -m vgg_utils.train [options]")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "pool_size"),
+    [("digits", 32, 1), ("scenes", 64, 2), ("scenes --size 96", 96, 3), ("cifar10", 32, 1)],
+)
+def test_data_sets_bring_their_defaults(asked, words, size, pool_size):
+    assert command_line.main(["--dataset", *words.split(), "--device", "cpu"]) == 0
+    defaults = command_line.DEFAULTS[words.split()[0]]
+    for name in ("epochs", "batch_size"):
+        assert asked[name] == getattr(defaults, name)
+    assert asked["model"].avgpool.output_size == (pool_size, pool_size)
+    assert asked["model"].features[0].out_channels == 64 * defaults.width
+    assert asked["model"].classifier[0].out_features == defaults.hidden
+    images = torch.ones(3, asked["model"].in_channels, size, size)
+    moved = asked["augment"](images)
+    assert moved.shape == images.shape and not torch.equal(moved, images)
+
+
+def test_tabled_sizes_are_those_that_are_loaded(tmp_path):
+    write_images(tmp_path)
+    for data, defaults in (
+        (load_digits(), command_line.DEFAULTS["digits"]),
+        (load_scenes(train_size=1, test_size=1), command_line.DEFAULTS["scenes"]),
+        (load_folder(tmp_path), command_line.FOLDER),
+    ):
+        assert data.train[0][0].shape[1:] == (defaults.size, defaults.size)
+    assert set(command_line.DEFAULTS) == set(DATASETS)
+
+
+def test_options_go_where_they_belong(asked):
+    words = "--dataset scenes --size 48 --scale 12 40 --epochs 3 --drop-at 2 --no-augment"
+    more = "--pool-size 2 --workers 3 --seed 7 --batch-size 5"
+    assert command_line.main([*words.split(), *more.split(), "--device", "cpu"]) == 0
+    expected = {"name": "scenes", "size": 48, "scale": (12, 40), "epochs": 3, "drop_at": [2]}
+    expected |= {"plateau": None, "augment": None, "workers": 3, "seed": 7, "batch_size": 5}
+    assert {name: asked[name] for name in expected} == expected
+
+
+def test_command_trains_and_refuses_plainly(tmp_path, capsys):
+    assert command_line.main([*TINY, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "history.json").exists()
+    assert "epoch 1: test error" in capsys.readouterr().out
+    assert command_line.main([*TINY, "--out", str(tmp_path)]) == 1
+    assert "holds checkpoints already" in capsys.readouterr().err
+    assert command_line.main([*TINY, "--learning-rate", "1e9"]) == 1
+    assert "try a tenth of that rate" in capsys.readouterr().err
+    assert command_line.main([*TINY, "--width", "0"]) == 1
+    assert "width must be a positive factor" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command_line.main(["--resume"])
+
+
+def test_command_trains_on_a_folder_with_and_without_augmentation(tmp_path, capsys):
+    write_images(tmp_path / "images")
+    words = [*TINY, "--dataset", str(tmp_path / "images"), "--size", "32", "--scale", "36", "44"]
+    rows = []
+    for number, more in enumerate([[], ["--no-augment"]]):
+        assert command_line.main([*words, *more, "--out", str(tmp_path / str(number))]) == 0
+        rows.append((tmp_path / str(number) / "history.json").read_text())
+    assert rows[0] != rows[1]
+    assert command_line.main([*TINY, "--dataset", str(tmp_path / "none")]) == 1
+    assert "unknown data set" in capsys.readouterr().err
+
+
+def test_failed_download_is_a_sentence(monkeypatch, capsys):
+    def fail(*arguments, **options):
+        raise DownloadError("no address gave cifar10")
+
+    monkeypatch.setattr(command_line, "load_dataset", fail)
+    assert command_line.main(["--dataset", "cifar10"]) == 1
+    assert capsys.readouterr().err == "error: no address gave cifar10\n"
