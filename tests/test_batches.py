@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from test_data import write_images
+from image_files import write_images
 from torch.utils.data import Dataset, TensorDataset
 
 from vgg_utils import batches, train

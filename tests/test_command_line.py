@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from test_data import write_images
+from image_files import write_images
 from torch.utils.data import TensorDataset
 
 from vgg_utils import command_line

@@ -12,6 +12,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from image_files import write_images
 from PIL import Image
 from sklearn.datasets import load_digits as bundled_digits
 from torch.nn import functional as F
@@ -349,16 +350,6 @@ def test_data_sets_by_name_are_those_of_the_functions():
 def test_wrong_name_or_setting_is_named(tmp_path, name, options, says):
     with pytest.raises(ValueError, match=says):
         load_dataset(name, tmp_path, **options)
-
-
-def write_images(root, sizes=((40, 50), (60, 45)), suffix=".png"):
-    rng = np.random.default_rng(0)
-    for part in ("train", "val"):
-        for name in ("ant", "bee"):
-            (root / part / name).mkdir(parents=True)
-            for k, size in enumerate(sizes):
-                pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(root / part / name / f"{k}{suffix}")
 
 
 def test_folder_of_images_is_read_one_by_one_and_batched(tmp_path):

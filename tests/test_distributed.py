@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 import torch.distributed as dist
-from test_data import write_images
+from image_files import write_images
 from torch.utils.data import TensorDataset
 
 from vgg_utils.augment import random_shift
@@ -25,6 +25,7 @@ from vgg_utils.train import fit
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="gloo over loopback is tested on Linux"
 )
+SLOW_TO_IMPORT = ["torch._dynamo", "torchvision.datasets", "vgg_utils.command_line"]
 OPTIONS = {"batch_size": 8, "drop_at": [2], "save_every": 3, "progress": False}
 
 
@@ -93,7 +94,7 @@ def one_of_many(target, meeting, rank, processes, arguments):
 def run_together(target, meeting, processes, *arguments):
     """Call target(rank, *arguments) in so many processes, which find each other at a file."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "vgg_utils.train"])  # slow to import
+    context.set_forkserver_preload(SLOW_TO_IMPORT)
     team = [
         context.Process(target=one_of_many, args=(target, meeting, rank, processes, arguments))
         for rank in range(processes)

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from test_data import write_images
+from image_files import write_images
 from torch.utils.data import TensorDataset
 
 from vgg_utils import checkpoint, command_line
@@ -20,6 +20,7 @@ from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
 
 KILLS = 20
+SLOW_TO_IMPORT = ["torch._dynamo", "torchvision.datasets", "vgg_utils.command_line"]
 OPTIONS = {"epochs": 3, "batch_size": 4, "plateau": 1, "save_every": 2, "progress": False}
 
 
@@ -98,7 +99,7 @@ def test_twenty_kills_change_nothing(tmp_path, kind, least):
 
     context = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
     if os.name != "nt":
-        context.set_forkserver_preload(["torch._dynamo", "vgg_utils.train"])  # slow to import
+        context.set_forkserver_preload(SLOW_TO_IMPORT)
     chance = random.Random(1)
     kills = written = partial = runs = 0
     while kills < least:
