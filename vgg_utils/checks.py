@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vgg_utils.configs import LayerSpec, get_layers, layer_configs, summarise, total
 from vgg_utils.records import load_record
+
+if TYPE_CHECKING:
+    from vgg_utils.model import VGGNet
 
 _checks: dict[str, Callable[[Any], str | None]] = {}
 
@@ -443,6 +446,187 @@ def _global_average_pooling(answer: Any) -> str | None:
     if answer == total(summarise("D", pool_size=1)).parameters:
         return "That is D with averages; E is asked for."
     return "The convolutions, fc7 and fc8 keep their counts; fc6 now has one input a channel."
+
+
+# Chapter 4
+
+
+@_exercise("4.1")
+def _scale_preserving_deviation(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    fan_in, fan_out = 3 * 3 * 256, 3 * 3 * 512  # conv4_1 of D
+    right = math.sqrt(2 / fan_in)
+
+    def near(value: float) -> bool:
+        return math.isclose(answer, value, rel_tol=0.01)
+
+    if near(right):
+        return None
+    if near(right**2):
+        return "That is the variance of the weights; take its square root."
+    if near(math.sqrt(1 / fan_in)):
+        return "That would do without the ReLU, which drops half of the mean square."
+    if near(math.sqrt(1 / 2 / fan_in)):
+        return "The 2 stands on the wrong side: the weights make up for what the ReLU drops."
+    if near(math.sqrt(2 / fan_out)):
+        return "That counts the 512 channels that go out; a value adds up what comes in."
+    if near(math.sqrt(2 / (fan_in + fan_out))):
+        return "That is Xavier's compromise between fan-in and fan-out; the scale falls with it."
+    if near(math.sqrt(2 / 256)):
+        return "A 3x3 window reads nine values of each channel that comes in."
+    return "Set the gain, std * sqrt(fan-in / 2), to 1, with conv4_1's fan-in of 3 * 3 * 256."
+
+
+@_exercise("4.2")
+def _doubled_weights_of_e(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    convolutions = sum(not isinstance(layer, str) for layer in layer_configs["E"])
+    layers, pools = convolutions + 3, layer_configs["E"].count("M")
+    if answer == 2**layers:
+        return None
+    if answer == 2:
+        return "Each layer doubles what the layer before it has doubled already."
+    if answer == 2 * layers:
+        return "The factors of the layers multiply; they do not add up."
+    if answer == layers**2:
+        return "That is the number of layers squared; each of them brings a factor of 2."
+    if answer == 2**convolutions:
+        return (
+            f"That counts {convolutions} layers: D's, or the convolutions of E without its three "
+            "fully connected layers."
+        )
+    if answer == 2 ** (layers + pools):
+        return "The pools have no weights, and pass on the factor that they are given."
+    if answer in (2**11, 2**13):
+        return "That is another network of Table 1; E has 19 layers with weights."
+    if answer in (2 ** (layers - 1), 2 ** (layers + 1)):
+        return "That is one layer off: count the layers with weights again."
+    return "Every layer with weights brings a factor of 2. How many such layers has E?"
+
+
+@_exercise("4.3")
+def _measured_start(answer: Any) -> str | None:
+    if not callable(answer):
+        return f"A function is asked for, and this is {type(answer).__name__}."
+    import torch
+
+    from vgg_utils.model import VGGNet
+
+    small = {"width": 1 / 16, "pool_size": 1, "hidden_features": 32, "init": 0.05}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = VGGNet(1, 10, "D", **small).eval()  # type: ignore[arg-type]
+        images = torch.randn(8, 1, 32, 32)
+    before, _ = _output_sizes(net, images)
+    try:
+        answer(net, images)
+    except Exception as error:
+        return f"Calling it as answer(net, images) fails: {type(error).__name__}: {error}."
+    after, behind_relu = _output_sizes(net, images)
+
+    def close(a: float, b: float) -> bool:
+        return math.isclose(a, b, rel_tol=0.02)
+
+    wrong = [name for name, size in after.items() if not close(size, 1)]
+    if not wrong:
+        return None
+    if all(close(after[name], before[name]) for name in after):
+        return "The network is as it was: change layer.weight in place, under torch.no_grad()."
+    first = next(iter(after))
+    if all(close(behind_relu[name], 1) for name in list(after)[:-1]):
+        return "The size is 1 behind the ReLU; asked is what the layer itself puts out."
+    if close(after[first] * before[first], 1):
+        return f"{first} now has size {after[first]:.2g}: divide by the size, not by its square."
+    if close(after[first], before[first] ** 2):
+        return f"{first} now has size {after[first]:.2g}: divide by the size, do not multiply."
+    return (
+        f"{wrong[0]} puts out a size of {after[wrong[0]]:.2g}, and 1 is asked for. "
+        "A layer's size depends on all the layers before it: measure it after those are set."
+    )
+
+
+def _output_sizes(net: Any, images: Any) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the root mean square of what each layer puts out, and of what its ReLU leaves."""
+    import torch
+
+    from vgg_utils.model import weight_layers
+
+    sizes: dict[str, float] = {}
+    behind_relu: dict[str, float] = {}
+
+    def record(name: str) -> Any:
+        def hook(layer: Any, inputs: Any, output: torch.Tensor) -> None:
+            sizes[name] = output.square().mean().sqrt().item()
+            behind_relu[name] = output.relu().square().mean().sqrt().item()
+
+        return hook
+
+    hooks = [layer.register_forward_hook(record(n)) for n, layer in weight_layers(net).items()]
+    with torch.no_grad():
+        net(images)
+    for hook in hooks:
+        hook.remove()
+    return sizes, behind_relu
+
+
+# What ails the networks of exercise 4.4, and how it shows.
+_AILMENTS = {
+    "P": "weights too small",
+    "Q": "dead layer",
+    "R": "softmax inside",
+    "S": "weights too large",
+}
+_SYMPTOMS = {
+    "P": "no value is exactly zero throughout, but they shrink from layer to layer",
+    "Q": "all its logits are the same, and some gradients are exactly zero",
+    "R": "its outputs are never negative and sum to 1 for each image",
+    "S": "its first loss is far above ln 10",
+}
+
+
+def broken_network(name: str) -> VGGNet:
+    """Return one of the four broken networks of exercise 4.4: "P", "Q", "R" or "S".
+
+    Each is A at an eighth of its width, for images (N, 1, 32, 32), with logits (N, 10).
+
+    Raises ValueError for another name.
+    """
+    if name not in _AILMENTS:
+        raise ValueError(f"no network {name!r}: choose one of {', '.join(_AILMENTS)}")
+    import torch
+
+    from vgg_utils.model import VGGNet, weight_layers
+
+    init = {"weights too small": 0.01, "weights too large": 0.3}.get(_AILMENTS[name], "he")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = VGGNet(1, 10, "A", width=1 / 8, pool_size=1, hidden_features=512, init=init)
+    if _AILMENTS[name] == "dead layer":
+        bias = weight_layers(net)["conv4_1"].bias
+        assert bias is not None
+        torch.nn.init.constant_(bias, -100.0)
+    if _AILMENTS[name] == "softmax inside":
+        net.classifier.append(torch.nn.Softmax(dim=1))
+    return net.eval()
+
+
+@_exercise("4.4")
+def _diagnoses(answer: Any) -> str | None:
+    names = ", ".join(_AILMENTS)
+    if not isinstance(answer, dict):
+        return f"A dict such as {{'P': 'dead layer'}} is asked for, not {type(answer).__name__}."
+    if missing := [name for name in _AILMENTS if name not in answer]:
+        return f"Each of {names} needs a diagnosis; {missing[0]} has none."
+    for name, ailment in _AILMENTS.items():
+        if answer[name] == ailment:
+            continue
+        if answer[name] not in _AILMENTS.values():
+            known = ", ".join(repr(known) for known in sorted(_AILMENTS.values()))
+            return f"{name}: {answer[name]!r} is not on the list. Choose among {known}."
+        return f"{name} has another ailment than {answer[name]!r}: {_SYMPTOMS[name]}."
+    return None
 
 
 # Chapter 5

@@ -1,5 +1,5 @@
 """The book's measured experiments, as data: what is asked, of which networks, data and seeds."""
 
-from experiments import training
+from experiments import initialisation, training
 
-EXPERIMENTS = {**training.EXPERIMENTS}
+EXPERIMENTS = {**initialisation.EXPERIMENTS, **training.EXPERIMENTS}
