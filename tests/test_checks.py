@@ -3,6 +3,7 @@
 That the printed solutions are right is `test_exercises.py`'s matter.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from vgg_utils import checks
-from vgg_utils.checks import check
+from vgg_utils.checks import broken_network, check
+from vgg_utils.model import weight_layers
 
 
 def said(capsys, exercise, answer):
@@ -245,3 +247,116 @@ def test_common_mistakes_of_chapter_2_are_named(capsys, exercise, answer, hint):
 )
 def test_right_answers_to_chapter_2_in_other_forms(capsys, exercise, answer):
     assert said(capsys, exercise, answer) == f"{exercise}: right."
+
+
+# Chapter 4: functions that answer exercise 4.3, right and wrong
+
+
+def sizes_of(net, images, relu=False):
+    """Return what each layer puts out, as its root mean square, in order."""
+    sizes = []
+    hooks = [
+        layer.register_forward_hook(
+            lambda layer, inputs, x: sizes.append((x.relu() if relu else x).square().mean().sqrt())
+        )
+        for layer in weight_layers(net).values()
+    ]
+    with torch.no_grad():
+        net(images)
+    for hook in hooks:
+        hook.remove()
+    return [float(value) for value in sizes]
+
+
+@torch.no_grad()
+def one_by_one(net, images, power=1.0, relu=False):
+    """Set each layer before the next one is measured."""
+    for index, layer in enumerate(weight_layers(net).values()):
+        layer.weight.div_(sizes_of(net, images, relu)[index] ** power)
+
+
+@torch.no_grad()
+def by_ratios(net, images):
+    sizes = sizes_of(net, images)
+    for layer, before, size in zip(weight_layers(net).values(), [1, *sizes], sizes, strict=False):
+        layer.weight.mul_(before / size)
+
+
+@torch.no_grad()
+def all_at_once(net, images, power=1):
+    for layer, size in zip(weight_layers(net).values(), sizes_of(net, images), strict=True):
+        layer.weight.div_(size**power)
+
+
+AILING = {
+    "P": "weights too small",
+    "Q": "dead layer",
+    "R": "softmax inside",
+    "S": "weights too large",
+}
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("4.1", 2 / 2304, "square root"),
+        ("4.1", (1 / 2304) ** 0.5, "drops half"),
+        ("4.1", (1 / 4608) ** 0.5, "wrong side"),
+        ("4.1", (2 / (2304 + 4608)) ** 0.5, "Xavier"),
+        ("4.1", (2 / 256) ** 0.5, "nine values"),
+        ("4.1", 0.01, "fan-in of 3 * 3 * 256"),
+        ("4.2", 2, "doubled already"),
+        ("4.2", 38, "multiply"),
+        ("4.2", 361, "squared"),
+        ("4.2", 2**16, "16 layers"),
+        ("4.2", 2**24, "pools"),
+        ("4.2", 2**11, "another network"),
+        ("4.2", 2**18, "one layer off"),
+        ("4.2", 19, "How many such layers"),
+        ("4.3", lambda net, images: None, "as it was"),
+        ("4.3", all_at_once, "after those are set"),
+        ("4.3", functools.partial(one_by_one, relu=True), "behind the ReLU"),
+        ("4.3", functools.partial(one_by_one, power=2), "not by its square"),
+        ("4.3", functools.partial(all_at_once, power=-1), "do not multiply"),
+        ("4.3", lambda net: None, "answer(net, images)"),
+        ("4.4", {"P": "dead layer"}, "Q has none"),
+        ("4.4", {**AILING, "R": "softmax"}, "not on the list"),
+        ("4.4", {**AILING, "P": "dead layer"}, "shrink"),
+        ("4.4", {**AILING, "Q": "weights too small"}, "exactly zero"),
+        ("4.4", {**AILING, "R": "weights too small"}, "sum to 1"),
+        ("4.4", {**AILING, "S": "dead layer"}, "first loss"),
+    ],
+)
+def test_common_mistakes_of_chapter_4_are_named(capsys, exercise, answer, hint):
+    out = said(capsys, exercise, answer)
+    assert "not yet" in out
+    assert hint in out
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        ("4.1", 0.0295),
+        ("4.1", torch.tensor(2 / 2304).sqrt()),
+        ("4.2", 524288.0),
+        ("4.3", by_ratios),
+        ("4.3", one_by_one),
+        ("4.4", AILING),
+    ],
+)
+def test_right_answers_to_chapter_4_in_other_forms(capsys, exercise, answer):
+    assert said(capsys, exercise, answer) == f"{exercise}: right."
+
+
+def test_broken_networks_have_the_ailments_that_the_check_names():
+    torch.manual_seed(0)
+    images = torch.randn(8, 1, 32, 32)
+    state = torch.get_rng_state()
+    outputs = {name: broken_network(name)(images).detach() for name in AILING}
+    assert torch.equal(torch.get_rng_state(), state)  # asking draws no random numbers
+    assert 0 < outputs["P"].std(0).max() < 1e-6
+    assert torch.equal(outputs["Q"], torch.zeros(8, 10))
+    assert torch.allclose(outputs["R"].sum(1), torch.ones(8)) and outputs["R"].min() >= 0
+    assert outputs["S"].std() > 100
+    with pytest.raises(ValueError, match="no network 'T': choose one of P, Q, R, S"):
+        broken_network("T")
