@@ -92,6 +92,8 @@ def run(names: Sequence[str], size: Size, repeats: int) -> dict[str, Any]:
             found = ratios(ours, base, pairs, returned=case.returned, after_each=bar.update)
             bar.update(repeats - pairs)
             results[name] = summary(case, found, case.times(size))
+            # Said at once, so that a run that is stopped has told what it knew.
+            bar.write(f"{name}: {results[name]['ratio']:.3f}", file=sys.stderr)
             del ours, base  # two large networks at a time, not all of them
     load += [os.getloadavg()[0]] if load else []
     packages = ("torch", "torchvision")
