@@ -18,7 +18,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 SITE := $(BIN)/jupyter-book build . --all -q -W -n --keep-going > /dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve notebooks results address lock clean
+.PHONY: help book test serve notebooks results bench address lock clean
 
 help:  ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s%s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ notebooks: $(READY)  ## Run the notebooks from the top and store clean outputs (
 
 results: $(READY)  ## Repeat the measured experiments, about an hour (ONLY=name for one)
 	$(BIN)/python tools/results.py $(ONLY)
+
+bench: $(READY)  ## Measure speed and memory against peers, some minutes (ONLY=name for one)
+	$(BIN)/python benchmarks/bench.py $(ONLY)
 
 address:  ## Write the repository's address everywhere: make address REPO=owner/name
 	@$(PYTHON) tools/address.py $(REPO)

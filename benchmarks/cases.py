@@ -1,0 +1,268 @@
+"""What is compared: each case gives two callables, ours and the base, and says what is asked.
+
+To add a case, write a function that takes a `Size` and returns the two, and enter it in `CASES`.
+What the two share is made inside that function, before any clock runs.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from vgg_utils.data import ImageData, load_digits
+from vgg_utils.evaluate import predict, top_k_error
+from vgg_utils.model import VGGNet
+from vgg_utils.train import fit
+
+# Checkpoints are written here and not to the system's own folder, which may lie in memory.
+SCRATCH = Path(__file__).resolve().parent.parent / "build"
+RATE = 0.001  # low enough for any number of epochs: a loss that is not finite would stop `fit`
+
+Run = Callable[[], object]
+Pair = tuple[Run, Run]  # ours, base
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much work a case is, by device."""
+
+    device: str
+    # One training step of a network of full width, colour images, 1,000 classes:
+    image: int  # pixels
+    batch: int
+    steps: int  # in one measurement
+    # Training of configuration A on the digits, 32x32 pixels:
+    width: float
+    small_batch: int
+    copies: int  # of the 1,297 images
+
+
+SIZES = {
+    "cpu": Size("cpu", 64, 4, 1, width=0.125, small_batch=32, copies=1),
+    "cuda": Size("cuda", 224, 64, 5, width=1.0, small_batch=256, copies=16),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question, its answer's upper bound (None: of interest only), and what to run.
+
+    The measure is the time that a call takes, or, with `returned`, the number that it returns.
+    Where ours does what is asked about `times` over, the excess over 1 is divided by that.
+    """
+
+    question: str
+    target: float | None
+    build: Callable[[Size], Pair]
+    returned: bool = False
+    times: Callable[[Size], int] = lambda size: 1
+
+
+# The networks against torchvision's
+
+
+def step(size: Size, config: str, peer: str) -> Pair:
+    """A training step of ours and of torchvision's: forward, backward, SGD."""
+    return stepper(config, size), stepper(peer, size)
+
+
+def memory(size: Size, config: str, peer: str) -> Pair:
+    """The peak memory of that step in bytes, each measured in a process of its own."""
+    ours, base = (partial(in_new_process, peak_memory, name, size) for name in (config, peer))
+    return ours, base
+
+
+def stepper(name: str, size: Size) -> Run:
+    """Return a function that trains configuration A or D, or torchvision's network of that name.
+
+    A call makes the steps of one measurement, all on the same images.
+    """
+    torch.manual_seed(0)
+    if name.startswith("vgg"):
+        model = getattr(torchvision.models, name)(num_classes=1000)
+    else:
+        model = VGGNet(3, 1000, name)
+    optimizer = sgd(model.to(size.device))
+    images = torch.randn(size.batch, 3, size.image, size.image).to(size.device)
+    labels = torch.arange(size.batch).to(size.device)
+
+    def train() -> None:
+        for _ in range(size.steps):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+
+    return train
+
+
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
+
+
+def in_new_process(function: Callable[..., float], *arguments: object) -> float:
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def peak_memory(name: str, size: Size) -> float:
+    """Bytes that building and training a network takes at its peak, beyond the libraries'."""
+    before = peak_resident()
+    train = stepper(name, size)
+    train()
+    train()  # the second step has the momentum beside the gradients from its beginning
+    if size.device == "cuda":
+        return float(torch.cuda.max_memory_allocated())
+    return peak_resident() - before
+
+
+def peak_resident() -> float:
+    """Bytes of memory this process has held at most."""
+    if sys.platform == "linux":  # getrusage would hand on the peak of the process that started us
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024.0 * int(line.split()[1])
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else 1024 * peak)
+
+
+# The loop
+
+
+def small(size: Size) -> tuple[VGGNet, ImageData]:
+    """Configuration A and the digits, as `python -m vgg_utils.train` takes them on a CPU."""
+    torch.manual_seed(0)
+    model = VGGNet(1, 10, "A", width=size.width, pool_size=1, hidden_features=512)
+    data = load_digits()
+    train = (torch.cat([tensor] * size.copies) for tensor in data.train.tensors)
+    return model.to(size.device), data._replace(train=TensorDataset(*train))
+
+
+def one_epoch(model: VGGNet, data: ImageData, size: Size, **options: object) -> None:
+    settings = {"batch_size": size.small_batch, "learning_rate": RATE, "precision": "auto"}
+    fit(model, data, epochs=1, progress=False, **{**settings, **options})  # type: ignore[arg-type]
+
+
+def loop(size: Size) -> Pair:
+    """An epoch by `fit`, and by the shortest loop with the same arithmetic.
+
+    Raises RuntimeError if, on a CPU, the two do not end with the same weights to the bit.
+    """
+    (ours, data), (base, _) = small(size), small(size)
+    plain = {"precision": "float32", "channels_last": False}
+    pair = (
+        partial(one_epoch, ours, data, size, **plain),
+        partial(bare_epoch, base, data, size),
+    )
+    for run in pair:
+        run()
+    same = zip(ours.parameters(), base.parameters(), strict=True)
+    if size.device == "cpu" and not all(torch.equal(one, other) for one, other in same):
+        raise RuntimeError("the bare loop no longer does the arithmetic of `fit`: mend bare_epoch")
+    return pair
+
+
+def bare_epoch(model: VGGNet, data: ImageData, size: Size) -> None:
+    """What `fit` computes in an epoch and nothing else."""
+    torch.manual_seed(0)
+    images, labels = (tensor.to(size.device) for tensor in data.train.tensors)
+    optimizer = sgd(model)
+    model.train()
+    total = torch.zeros((), device=size.device)
+    for index in torch.randperm(len(labels)).split(size.small_batch):
+        index = index.to(size.device)
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(model(images[index]), labels[index])
+        loss.backward()
+        optimizer.step()
+        total += loss.detach() * len(index)
+    total.item()
+    logits, truth = predict(model, data.test.tensors[0].to(size.device)), data.test.tensors[1]
+    F.cross_entropy(logits, truth).item()
+    top_k_error(logits, truth)
+
+
+def tutorial_epoch(model: VGGNet, data: ImageData, size: Size) -> None:
+    """The loop of most tutorials: a DataLoader that collates images one by one."""
+    optimizer = sgd(model)
+    model.train()
+    for images, labels in DataLoader(data.train, size.small_batch, shuffle=True):
+        images, labels = images.to(size.device), labels.to(size.device)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+    logits = predict(model, data.test.tensors[0])
+    F.cross_entropy(logits, data.test.tensors[1]).item()
+    top_k_error(logits, data.test.tensors[1])
+
+
+def default(size: Size) -> Pair:
+    """An epoch in the layout and precision that `fit` chooses, and in NCHW and float32."""
+    (ours, data), (base, _) = small(size), small(size)
+    plain = {"precision": "float32", "channels_last": False}
+    return partial(one_epoch, ours, data, size), partial(one_epoch, base, data, size, **plain)
+
+
+def tutorial(size: Size) -> Pair:
+    (ours, data), (base, _) = small(size), small(size)
+    return partial(one_epoch, ours, data, size), partial(tutorial_epoch, base, data, size)
+
+
+SAVE_EVERY = 4  # steps
+
+
+def checkpointing(size: Size) -> Pair:
+    """An epoch with many checkpoints and with none; one alone would drown in the noise."""
+    (ours, data), (base, _) = small(size), small(size)
+    SCRATCH.mkdir(exist_ok=True)
+
+    def saving() -> None:
+        with tempfile.TemporaryDirectory(dir=SCRATCH) as out:
+            one_epoch(ours, data, size, out=out, save_every=SAVE_EVERY)
+
+    return saving, partial(one_epoch, base, data, size)
+
+
+def checkpoints(size: Size) -> int:
+    """How many `checkpointing` writes: at the start, on the way, at the end."""
+    steps = math.ceil(size.copies * 1297 / size.small_batch)
+    return 2 + (steps - 1) // SAVE_EVERY
+
+
+CASES = {
+    "step_vgg11": Case(
+        "VGG-11 step / torchvision's", 1.02, partial(step, config="A", peer="vgg11")
+    ),
+    "step_vgg16": Case(
+        "VGG-16 step / torchvision's", 1.02, partial(step, config="D", peer="vgg16")
+    ),
+    "memory_vgg11": Case(
+        "VGG-11 peak memory / torchvision's", 1.02, partial(memory, config="A", peer="vgg11"), True
+    ),
+    "memory_vgg16": Case(
+        "VGG-16 peak memory / torchvision's", 1.02, partial(memory, config="D", peer="vgg16"), True
+    ),
+    "loop": Case("fit / a bare loop", 1.03, loop),
+    "default": Case("fit's default / NCHW, float32", 0.85, default),
+    "tutorial": Case("fit's default / a DataLoader loop", None, tutorial),
+    "checkpoint": Case(
+        "epoch with one checkpoint / without", 1.02, checkpointing, times=checkpoints
+    ),
+}
