@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torchvision.models import VGG16_Weights
 
 from vgg_utils import checks
 from vgg_utils.checks import broken_network, check
@@ -360,3 +361,52 @@ def test_broken_networks_have_the_ailments_that_the_check_names():
     assert outputs["S"].std() > 100
     with pytest.raises(ValueError, match="no network 'T': choose one of P, Q, R, S"):
         broken_network("T")
+
+
+def test_right_answers_to_chapter_8_in_other_forms(capsys):
+    for exercise, answer in (("8.1", 0.333), ("8.2", 16_371_612), ("8.3", to_released)):
+        assert said(capsys, exercise, answer) == f"{exercise}: right."
+
+
+V1 = VGG16_Weights.IMAGENET1K_V1.transforms()
+MEAN, STD = (torch.tensor(values).view(3, 1, 1) for values in (V1.mean, V1.std))
+BGR = torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
+
+
+def to_released(image):
+    return (image * STD + MEAN)[[2, 1, 0]] * 255 - BGR
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("8.1", 33.3, "percentage"),
+        ("8.1", 0.5, "the IoU is 1/3"),
+        ("8.1", 0.293, "both directions"),
+        ("8.1", 2 / 3, "how far has it moved"),
+        ("8.1", 0.25, "the IoU is 0.60"),
+        ("8.1", -1, "width 1"),
+        ("8.2", 3996 * 4096, "biases"),
+        ("8.2", 4000 * 4097, "subtract SCR's"),
+        ("8.2", -16_371_612, "positive"),
+        ("8.2", 999 * 4097, "four outputs"),
+        ("8.2", 3000 * 4097, "classifier's last layer"),
+        ("8.2", 16.37, "millions"),
+        ("8.2", 5, "one output"),
+        ("8.3", 3, "A function"),
+        ("8.3", lambda image: image.nonsense, "fails"),
+        ("8.3", lambda image: None, "returns NoneType"),
+        ("8.3", lambda image: image[None], "keep the shape"),
+        ("8.3", lambda image: to_released(image)[[2, 1, 0]], "still RGB"),
+        ("8.3", lambda image: (image * STD + MEAN) * 255 - BGR, "order BGR"),
+        ("8.3", lambda image: (image * STD + MEAN).flip(0) * 255, "not subtracted"),
+        ("8.3", lambda image: (image * STD + MEAN).flip(0) - BGR, "range 0 to 1"),
+        ("8.3", lambda image: image.flip(0) * 255 - BGR, "First undo"),
+        ("8.3", lambda image: ((image + MEAN) * STD).flip(0) * 255 - BGR, "opposite order"),
+        ("8.3", lambda image: image * 0, "reverse the channels"),
+    ],
+)
+def test_common_mistakes_of_chapter_8_are_named(capsys, exercise, answer, hint):
+    out = said(capsys, exercise, answer)
+    assert "not yet" in out
+    assert hint in out

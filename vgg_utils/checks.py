@@ -726,3 +726,95 @@ def _standard_error(answer: Any) -> str | None:
     if math.isclose(answer, 100 * math.sqrt(p * (1 - p)), rel_tol=0.05):
         return "That is the spread of a single digit; divide by the square root of 500."
     return "Put p = 0.02 and n = 500 into the formula, then multiply by 100."
+
+
+# Chapter 8
+
+
+@_exercise("8.1")
+def _greatest_shift(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    if math.isclose(answer, 1 / 3, rel_tol=0.02):
+        return None
+    if math.isclose(answer, 100 / 3, rel_tol=0.02):
+        return "As a percentage that is right; give the share, between 0 and 1."
+    if math.isclose(answer, 1 / 2, rel_tol=0.02):
+        return (
+            "Then they share half of a box, but together they cover one and a half: the IoU is 1/3."
+        )
+    if math.isclose(answer, 1 - 1 / math.sqrt(2), rel_tol=0.02):
+        return "The box moves to the right only; this looks like a shift in both directions."
+    if math.isclose(answer, 2 / 3, rel_tol=0.02):
+        return "That is the share of a box that both cover; how far has it moved?"
+    if 0 < answer < 1:
+        value = (1 - answer) / (1 + answer)
+        return f"At a shift of {answer:.3g} the IoU is {value:.2f}, and 0.50 is asked for."
+    return "Set (shared area) / (area covered together) equal to 1/2, with a box of width 1."
+
+
+@_exercise("8.2")
+def _cost_of_per_class_regression(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    fc8 = summarise("D")[-1]  # 1,000 outputs, each with its weights and its bias
+    each = fc8.parameters // fc8.output_shape[0]
+    classes = fc8.output_shape[0]
+    right = 4 * (classes - 1) * each
+    if answer == right:
+        return None
+    if answer == 4 * (classes - 1) * (each - 1):
+        return "Those are the weights; add the biases, one for each output."
+    if answer == 4 * classes * each:
+        return "That is the whole layer of PCR; subtract SCR's."
+    if answer == -right:
+        return "The size is right; PCR has more, so the difference is positive."
+    if answer == (classes - 1) * each:
+        return "A box is four numbers, so there are four outputs for each class."
+    if answer == 4 * classes * each - fc8.parameters:
+        return "That is compared with the classifier's last layer; compare with SCR's."
+    if abs(answer * 1e6 - right) <= 5e4:
+        return "That is in millions; give the full count."
+    return "Count (outputs of PCR - outputs of SCR) times (weights + bias of one output)."
+
+
+@_exercise("8.3")
+def _from_torchvision_to_the_authors(answer: Any) -> str | None:
+    if not callable(answer):
+        return f"A function is asked for, and this is {type(answer).__name__}."
+    import torch
+
+    # The numbers of IMAGENET1K_V1; a test holds them against torchvision's.
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    released = load_record("paper")["training"]["mean_pixel_bgr"]["value"]
+    bgr = torch.tensor(released).view(3, 1, 1)
+    pixels = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))  # RGB, 0 to 1
+    try:
+        got = answer((pixels - mean) / std)
+    except (TypeError, RuntimeError, ValueError, AttributeError) as error:
+        return f"Calling it with an image of shape (3, 4, 5) fails: {error}."
+    if not isinstance(got, torch.Tensor):
+        return f"The function should return a tensor; it returns {type(got).__name__}."
+    if got.shape != pixels.shape:
+        return f"The result should keep the shape (3, 4, 5); it has {tuple(got.shape)}."
+    right = pixels.flip(0) * 255 - bgr
+
+    def is_like(other: torch.Tensor) -> bool:
+        return torch.allclose(got.to(other), other, atol=0.01 * float(other.abs().max()))
+
+    if is_like(right):
+        return None
+    if is_like(pixels * 255 - bgr.flip(0)):
+        return "All is right but the order of the channels, which is still RGB."
+    if is_like(pixels * 255 - bgr) or is_like(pixels.flip(0) * 255 - bgr.flip(0)):
+        return "The mean pixel is in the order BGR: subtract each number from its own colour."
+    if is_like(pixels.flip(0) * 255):
+        return "The mean pixel is not subtracted yet."
+    if is_like(pixels.flip(0) - bgr) or is_like(pixels.flip(0) - bgr / 255):
+        return "The pixels are still in the range 0 to 1: multiply them by 255."
+    if is_like(((pixels - mean) / std).flip(0) * 255 - bgr):
+        return "First undo torchvision's mean and standard deviation."
+    if is_like(((pixels - mean) / std + mean).mul(std).flip(0) * 255 - bgr):
+        return "Undo in the opposite order: multiply by the deviation, then add the mean."
+    return "Multiply by the deviation, add the mean, times 255, reverse the channels, subtract."

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vgg_utils.model import VGGNet
+from vgg_utils.train import TrainingError
 
 
 class BoxedImages(NamedTuple):
@@ -180,7 +181,8 @@ def fit_boxes(
         drop_at: epochs after which the learning rate is divided by ten.
 
     Batch normalisation keeps the statistics of the classifier in either case, so that nothing but
-    the choice of layers differs. Raises ValueError for another word than "all" or "fc".
+    the choice of layers differs. Raises ValueError for another word than "all" or "fc", and
+    TrainingError as soon as the loss is not finite.
     """
     if layers not in ("all", "fc"):
         raise ValueError(f'layers must be "all" or "fc", got {layers!r}')
@@ -201,6 +203,11 @@ def fit_boxes(
             outputs = model(squares.to(device))
             predicted = boxes_of(outputs, data.labels[index].to(device))
             loss = (predicted - targets.to(device)).square().sum(dim=1).mean() / 2
+            if not loss.isfinite():
+                raise TrainingError(
+                    f"the loss is {loss.item()} in epoch {epoch}, with a learning rate of "
+                    f"{optimizer.param_groups[0]['lr']:g}: try a smaller one"
+                )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -254,15 +261,13 @@ def grad_cam(model: VGGNet, images: torch.Tensor, classes: torch.Tensor) -> torc
         images: (N, channels, side, side), centred.
         classes: (N,), the class to ask for in each image.
     """
-    model.eval()
-    layers = list(model.features)
+    layers = list(model.eval().features)
     end = len(layers) - isinstance(layers[-1], nn.MaxPool2d)
     maps = model.features[:end](images).detach().requires_grad_()
     pooled = model.avgpool(model.features[end:](maps))
     logits = model.classifier(torch.flatten(pooled, 1))
-    logits.gather(1, classes[:, None]).sum().backward()
-    assert maps.grad is not None
-    weights = maps.grad.mean(dim=(2, 3), keepdim=True)  # (N, channels, 1, 1)
+    (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), maps)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)  # (N, channels, 1, 1)
     return (weights * maps).sum(dim=1).relu().detach()
 
 

@@ -575,3 +575,87 @@ def _percent(share: float) -> str:
     if 0 < share < 0.05:
         return "<0.1"
     return f"{share:.1f}" if 0 < share < 1 else f"{share:.0f}"
+
+
+# Chapter 8
+
+
+def boxes_on_images(
+    images: torch.Tensor,
+    groups: Mapping[str, Sequence[torch.Tensor]],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 4,
+    heat: torch.Tensor | None = None,
+) -> Figure:
+    """Draw images (N, 1 or 3, side, side) with boxes, in rows.
+
+    `groups` maps a name to the boxes of each image, (N, 4) or (N, several, 4), as centre x, centre
+    y, width and height in pixels of the image. Each group has its colour and dashes, named below.
+    `heat` (N, rows, columns) is laid over the images, enlarged, from clear (0) to red (its own
+    maximum).
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
+
+    rows = -(-len(images) // columns)
+    height = WIDTH / columns * rows * (1.22 if titles else 1.02) + 0.3
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
+    styles = [(GREEN, "-", 2.0), (ORANGE, "--", 2.0), (SKY, ":", 1.2)]
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, (axis, image) in enumerate(zip(axes.flat, images.cpu(), strict=False)):
+        low, high = image.min(), image.max()
+        picture = ((image - low) / (high - low).clamp(min=1e-6)).permute(1, 2, 0).squeeze(-1)
+        side = image.shape[-1]
+        frame = (0.0, float(side), float(side), 0.0)
+        axis.imshow(picture, extent=frame)
+        if heat is not None:
+            warm = heat[index].cpu() / heat[index].max().clamp(min=1e-6)
+            axis.imshow(
+                warm, extent=frame, cmap="Reds", vmin=0, vmax=1, interpolation="bilinear",
+                alpha=0.8 * warm.numpy(),
+            )  # fmt: skip
+        for boxes, (colour, dashes, line) in zip(groups.values(), styles, strict=False):
+            for x, y, width, tall in boxes[index].reshape(-1, 4).tolist():
+                axis.add_patch(
+                    Rectangle(
+                        (x - width / 2, y - tall / 2), width, tall,
+                        fill=False, edgecolor=colour, linestyle=dashes, linewidth=line,
+                        zorder=1 + line,
+                    )
+                )  # fmt: skip
+        axis.set(xlim=(0, side), ylim=(side, 0))
+        if titles:
+            axis.set_title(titles[index], fontsize=10, loc="center")
+    handles = [
+        Line2D([], [], color=colour, ls=dashes, linewidth=line, label=name)
+        for name, (colour, dashes, line) in zip(groups, styles, strict=False)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def example_curves(results: Mapping[str, Mapping[str, float]], counts: Sequence[int]) -> Figure:
+    """Draw error against labelled examples a class, one line with its deviation for each variant.
+
+    `results` maps a variant's name to `error_2_mean`, `error_2_sd` and so on for all `counts`.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
+    styles = zip((GREY, ORANGE, BLUE, GREEN), ("D:", "v-.", "o-", "s--"), strict=True)
+    for (name, result), (colour, style) in zip(results.items(), styles, strict=False):
+        axis.errorbar(
+            counts, [result[f"error_{count}_mean"] for count in counts],
+            [result[f"error_{count}_sd"] for count in counts],
+            fmt=style, color=colour, label=name, capsize=3, markersize=5,
+        )  # fmt: skip
+    axis.set_xscale("log")
+    axis.set_xticks(counts, [str(count) for count in counts])
+    axis.minorticks_off()
+    axis.set(ylim=(0, None), xlabel="labelled examples of each class")
+    axis.set_title("Error on digits the network never met, %")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
