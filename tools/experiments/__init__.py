@@ -1,5 +1,9 @@
 """The book's measured experiments, as data: what is asked, of which networks, data and seeds."""
 
-from experiments import initialisation, training
+from experiments import augmentation, initialisation, training
 
-EXPERIMENTS = {**initialisation.EXPERIMENTS, **training.EXPERIMENTS}
+EXPERIMENTS = {
+    **initialisation.EXPERIMENTS,
+    **training.EXPERIMENTS,
+    **augmentation.EXPERIMENTS,
+}
