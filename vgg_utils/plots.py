@@ -581,7 +581,7 @@ def _percent(share: float) -> str:
 
 
 def photographs(
-    images: Sequence[torch.Tensor], titles: Sequence[str], *, columns: int = 3
+    images: Sequence[torch.Tensor], titles: Sequence[str] | None = None, *, columns: int = 3
 ) -> Figure:
     """Draw colour images (3, H, W) in rows as they are, not stretched; beyond 0 and 1 is cut off.
 
@@ -591,13 +591,14 @@ def photographs(
 
     rows = -(-len(images) // columns)
     _, high, wide = images[0].shape
-    height = (WIDTH / columns * high / wide + 0.32) * rows
+    height = (WIDTH / columns * high / wide + (0.32 if titles else 0.0)) * rows
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
         axis.imshow(image.permute(1, 2, 0).clamp(0, 1))
-        axis.set_title(title, fontsize=10, loc="center")
+        if titles:
+            axis.set_title(titles[index], fontsize=10, loc="center")
     return figure
 
 
