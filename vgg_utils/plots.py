@@ -666,4 +666,5 @@ def seed_rows(
     axis.set_ylim(len(results) - 0.5, -0.5)
     axis.tick_params(left=False)
     axis.margins(x=0.16)
+    axis.set_xlim(left=0)
     axis.grid(False, axis="y")
