@@ -27,6 +27,7 @@ SIDE, PAD = 32, 4  # an image, and the empty border it gets on each side before 
 FIXED = [SIDE + 2 * PAD] * 2  # this S leaves the digit as large as it is
 JITTER = [SIDE, SIDE + 4 * PAD]  # 0.8 to 1.2 times as large
 NO_DROPOUT = {**SMALL_A, "batch_norm": True, "dropout": 0.0}
+SHORT = {"epochs": 8, "batch_size": 16, "drop_at": [6]}
 
 
 def augmentation(
@@ -138,14 +139,16 @@ EXPERIMENTS = {
             "flip": {"augment": {"flip": True}},
             "colour shift": {"augment": {"colours": 0.1}},
             "all": {"augment": {"scale": JITTER, "flip": True, "colours": 0.1}},
+            "nothing, 8 epochs": {"fit": SHORT},
+            "flip, 8 epochs": {"fit": SHORT, "augment": {"flip": True}},
         },
         common={
             "train_size": 2000,
             "test_size": 5000,
             "model": {**NO_DROPOUT, "width": 0.0625, "hidden_features": 256},
-            "fit": {"epochs": 8, "batch_size": 16, "drop_at": [6]},
+            "fit": {"epochs": 20, "batch_size": 16, "drop_at": [16]},
         },
         run=cifar10_subset,
-        minutes=5,
+        minutes=17,
     ),
 }  # fmt: skip
