@@ -620,7 +620,7 @@ def windows_on_photographs(
     upper = WIDTH * tallest / sum(widths) + 0.35
     lower = WIDTH / len(images) * 0.95
     figure = plt.figure(figsize=(WIDTH, upper + lower))
-    top, bottom = figure.subfigures(2, 1, height_ratios=[upper, lower])
+    (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[upper, lower])
     whole = top.subplots(1, len(images), width_ratios=widths, squeeze=False)[0]
     parts = bottom.subplots(1, len(images), squeeze=False)[0]
     for axis, part, image, (row, column), title in zip(
@@ -665,6 +665,6 @@ def seed_rows(
     axis.set_yticks(range(len(results)), list(results))
     axis.set_ylim(len(results) - 0.5, -0.5)
     axis.tick_params(left=False)
-    axis.margins(x=0.16)
+    axis.margins(x=0.2)
     axis.set_xlim(left=0)
     axis.grid(False, axis="y")
