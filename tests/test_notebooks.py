@@ -42,7 +42,8 @@ METADATA = {
 }
 SECTIONS = ["Try it", "Summary", "In practice", "Further reading"]  # at the end, in this order
 MACHINE_PATH = re.compile(
-    r"(?<![\w.:/-])/(?:home|root|work|tmp|Users|var/folders|content)/|[A-Z]:\\+Users"
+    # Drive's folder on Colab, where readers keep their runs, is nobody's machine.
+    r"(?<![\w.:/-])/(?:home|root|work|tmp|Users|var/folders|content(?!/drive))/|[A-Z]:\\+Users"
 )
 LEAST_COMPARED = 5
 LONGEST_CODE_LINE = 80

@@ -205,7 +205,7 @@ def main() -> int:
         for name, experiment in EXPERIMENTS.items():
             there = "recorded" if (RECORDS / f"{name}.json").exists() else "no record"
             time_needed = f"{experiment.minutes:g} min on {experiment.device}"
-            print(f"{name:24}{there:11}{time_needed:18}{experiment.question}")
+            print(f"{name:30}{there:11}{time_needed:18}{experiment.question}")
         return 0
     unknown = set(options.names) - set(EXPERIMENTS)
     if unknown:

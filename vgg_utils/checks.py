@@ -650,24 +650,42 @@ def _first_loss(answer: Any) -> str | None:
 
 
 @_exercise("5.2")
-def _steps(answer: Any) -> str | None:
-    if complaint := _not_a_number(answer):
-        return complaint
-    images, batch_size, epochs = 1297, 32, 10
-    a_step = math.ceil(images / batch_size)
-    if answer == epochs * a_step:
-        return None
-    if answer in (a_step, images // batch_size):
-        return "Those are the steps of one epoch, as whole batches or with the small last one."
-    if answer == epochs * (images // batch_size):
-        return "Round up: the images that are left over at the end of an epoch make a batch too."
-    if math.isclose(answer, epochs * images / batch_size, rel_tol=1e-3):
-        return "There is no part of a step. Round up in each epoch, before you multiply."
-    if answer == math.ceil(epochs * images / batch_size):
-        return (
-            "Round up in each epoch, before you multiply: a batch does not reach over two epochs."
-        )
-    return "Count the batches of one epoch, the small last one included; then multiply by 10."
+def _mirror(answer: Any) -> str | None:
+    if not callable(answer):
+        return f"A function is asked for, and this is {type(answer).__name__}."
+    import torch
+
+    batch = torch.rand(200, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    given = batch.clone()
+    try:
+        found = answer(batch)
+    except (TypeError, RuntimeError, IndexError, ValueError) as error:
+        return f"Calling it with a batch of shape {tuple(batch.shape)} fails: {error}."
+    if found is None:
+        return "The function returns None: end it with a return."
+    if not isinstance(found, torch.Tensor) or found.shape != batch.shape:
+        shape = getattr(found, "shape", type(found).__name__)
+        shape = tuple(shape) if isinstance(shape, torch.Size) else shape
+        return f"A batch of shape {tuple(batch.shape)} should come back, and this is {shape}."
+
+    def like(expected: torch.Tensor) -> torch.Tensor:
+        return (found == expected).flatten(1).all(dim=1)  # (N,)
+
+    kept, mirrored = like(given), like(given.flip(3))
+    if like(given.flip(2)).any():
+        return "Some images are upside down: the last axis is the width."
+    if like(given.flip(1)).any():
+        return "In some images red and blue have changed places: the last axis is the width."
+    if not (kept | mirrored).all():
+        return "Some images are neither as they were nor mirrored left to right."
+    if kept.all() or mirrored.all():
+        return "All images of the batch came back alike: draw anew for each of them."
+    if not 0.3 < mirrored.float().mean() < 0.7:
+        share = mirrored.float().mean().item()
+        return f"Half of the images should be mirrored, and this was {share:.0%} of 200."
+    if all(torch.equal(answer(given.clone()), found) for _ in range(3)):
+        return "It mirrors the same images every time: draw them at random."
+    return None
 
 
 @_exercise("5.3")

@@ -577,6 +577,99 @@ def _percent(share: float) -> str:
     return f"{share:.1f}" if 0 < share < 1 else f"{share:.0f}"
 
 
+# Chapter 5
+
+
+def photographs(
+    images: Sequence[torch.Tensor], titles: Sequence[str] | None = None, *, columns: int = 3
+) -> Figure:
+    """Draw colour images (3, H, W) in rows as they are, not stretched; beyond 0 and 1 is cut off.
+
+    All have the shape of the first, or about that.
+    """
+    import matplotlib.pyplot as plt
+
+    rows = -(-len(images) // columns)
+    _, high, wide = images[0].shape
+    height = (WIDTH / columns * high / wide + (0.32 if titles else 0.0)) * rows
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image.permute(1, 2, 0).clamp(0, 1))
+        if titles:
+            axis.set_title(titles[index], fontsize=10, loc="center")
+    return figure
+
+
+def windows_on_photographs(
+    images: Sequence[torch.Tensor],
+    corners: Sequence[tuple[int, int]],
+    size: int,
+    titles: Sequence[str],
+) -> Figure:
+    """Draw images (3, H, W) at a common scale, a window outlined in each, and below what it cuts.
+
+    `corners` gives (top, left) of each window of size x size pixels.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Rectangle
+
+    widths = [image.shape[2] for image in images]
+    tallest = max(image.shape[1] for image in images)
+    upper = WIDTH * tallest / sum(widths) + 0.35
+    lower = WIDTH / len(images) * 0.95
+    figure = plt.figure(figsize=(WIDTH, upper + lower))
+    (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[upper, lower])
+    whole = top.subplots(1, len(images), width_ratios=widths, squeeze=False)[0]
+    parts = bottom.subplots(1, len(images), squeeze=False)[0]
+    for axis, part, image, (row, column), title in zip(
+        whole, parts, images, corners, titles, strict=True
+    ):
+        picture = image.permute(1, 2, 0).clamp(0, 1)
+        axis.imshow(picture)
+        axis.set_ylim(tallest, 0)
+        for edge, thickness in (("white", 3.0), (RED, 1.5)):
+            axis.add_patch(
+                Rectangle(
+                    (column, row), size, size, fill=False, edgecolor=edge, linewidth=thickness
+                )
+            )
+        axis.set_title(title, fontsize=10, loc="center")
+        part.imshow(picture[row : row + size, column : column + size])
+        axis.axis("off")
+        part.axis("off")
+    return figure
+
+
+def seed_rows(
+    axis: Axes, results: Mapping[str, Sequence[float]], *, value_format: str = ".1f"
+) -> None:
+    """Draw one row for each setting: its runs as rings, their mean and standard deviation.
+
+    `results` maps a setting to one value for each seed. The mean is written beside its row.
+    """
+    import statistics
+
+    for row, values in enumerate(results.values()):
+        mean, spread = statistics.mean(values), statistics.stdev(values)
+        axis.plot(values, [row + 0.2] * len(values), "o", color=GREY, fillstyle="none",
+                  markersize=4, markeredgewidth=0.8)  # fmt: skip
+        axis.errorbar(mean, row - 0.12, xerr=spread, fmt="s", color=BLUE, markersize=6, capsize=4)
+        axis.annotate(
+            format(mean, value_format), (max(mean + spread, *values), row),
+            (7, 0), textcoords="offset points", va="center",
+        )  # fmt: skip
+        if row % 2:
+            axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
+    axis.set_yticks(range(len(results)), list(results))
+    axis.set_ylim(len(results) - 0.5, -0.5)
+    axis.tick_params(left=False)
+    axis.margins(x=0.2)
+    axis.set_xlim(left=0)
+    axis.grid(False, axis="y")
+
+
 # Chapter 8
 
 

@@ -1,9 +1,10 @@
 """The book's measured experiments, as data: what is asked, of which networks, data and seeds."""
 
-from experiments import initialisation, training, transfer
+from experiments import augmentation, initialisation, training, transfer
 
 EXPERIMENTS = {
     **initialisation.EXPERIMENTS,
     **training.EXPERIMENTS,
+    **augmentation.EXPERIMENTS,
     **transfer.EXPERIMENTS,
 }

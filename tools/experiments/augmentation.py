@@ -1,0 +1,154 @@
+"""Chapter 5: what each augmentation is worth, and what dropout is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from torch.utils.data import TensorDataset
+
+from experiments.base import Experiment, Settings
+from experiments.training import SMALL_A
+from vgg_utils.augment import (
+    colour_statistics,
+    random_flip,
+    random_scale_crop,
+    shift_colours,
+)
+from vgg_utils.data import ImageData, digit_scenes, load_cifar10, load_scenes
+from vgg_utils.evaluate import predict, top_k_error
+from vgg_utils.model import VGGNet
+from vgg_utils.train import fit
+
+SIDE, PAD = 32, 4  # an image, and the empty border it gets on each side before it is cropped
+FIXED = [SIDE + 2 * PAD] * 2  # this S leaves the digit as large as it is
+JITTER = [SIDE, SIDE + 4 * PAD]  # 0.8 to 1.2 times as large
+NO_DROPOUT = {**SMALL_A, "batch_norm": True, "dropout": 0.0}
+SHORT = {"epochs": 8, "batch_size": 16, "drop_at": [6]}
+
+
+def augmentation(
+    settings: Settings, data: ImageData, seed: int
+) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """Return what settings["augment"] asks for, or None where it asks for nothing.
+
+    `scale`: S_min and S_max of the padded image, of which a window of its old size is cut; with
+    `once`, one S is drawn for the whole run. `flip`: mirror half. `colours`: the standard deviation
+    of alpha in the colour shift.
+    """
+    wanted = settings.get("augment", {})
+    if not wanted:
+        return None
+    empty = -data.mean.mean().item()  # black, or paper, less the mean
+    scale = wanted.get("scale")
+    if wanted.get("once"):
+        generator = torch.Generator().manual_seed(seed)
+        scale = [int(torch.randint(scale[0], scale[1] + 1, (), generator=generator))] * 2
+    colours = colour_statistics(data.train.tensors[0]) if "colours" in wanted else None
+
+    def augment(images: torch.Tensor) -> torch.Tensor:
+        if scale:
+            images = random_scale_crop(F.pad(images, (PAD,) * 4, value=empty), SIDE, tuple(scale))
+        if wanted.get("flip"):
+            images = random_flip(images)
+        if colours:
+            images = shift_colours(images, colours, wanted["colours"])
+        return images
+
+    return augment
+
+
+def _train(settings: Settings, data: ImageData, seed: int) -> tuple[VGGNet, list[dict[str, float]]]:
+    torch.manual_seed(seed)
+    model = VGGNet(data.train.tensors[0].shape[1], len(data.classes), **settings["model"])
+    augment = augmentation(settings, data, seed)
+    return model, fit(model, data, augment=augment, seed=seed, progress=False, **settings["fit"])
+
+
+def scenes(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+    """Train on scenes with digits of one size; measure on new ones of that size, and of others."""
+    data = load_scenes(**settings["data"], seed=seed)
+    model, history = _train(settings, data, seed)
+    others = {**settings["data"], **settings["other_data"]}
+    count = others.pop("test_size")
+    del others["train_size"]
+    other = digit_scenes(count, train=False, seed=seed, **others)
+    logits = predict(model, other.images - data.mean.view(1, -1, 1, 1))
+    return {
+        "measures": {
+            "test_error": history[-1]["test_error"],
+            "other_sizes_error": top_k_error(logits, other.labels),
+        },
+        "history": history,
+    }
+
+
+def cifar10_subset(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+    """Train on a few images of CIFAR-10, another choice for every seed; test on the same ones."""
+    whole = load_cifar10(folder)
+    images, labels = whole.train.tensors
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    chosen = order[: settings["train_size"]]
+    test = [tensor[: settings["test_size"]] for tensor in whole.test.tensors]
+    watched = TensorDataset(*(tensor[:100] for tensor in test))  # a test at every epoch costs time
+    data = whole._replace(train=TensorDataset(images[chosen], labels[chosen]), test=watched)
+    model, history = _train(settings, data, seed)
+    return {
+        "measures": {"error": top_k_error(predict(model, test[0]), test[1])},
+        "train_loss": [row["train_loss"] for row in history],
+    }
+
+
+EXPERIMENTS = {
+    "augmentation_scenes": Experiment(
+        question="What is each part of the recipe worth on digit scenes?",
+        paper="Sect. 3.1",
+        data="digit scenes of 32x32 pixels: 1,000 to train on, all digits 24 pixels large; 500 new "
+        "ones to test on, and 500 with digits of 16 to 32 pixels",
+        seeds=[1, 2, 3, 4, 5],
+        variants={
+            "nothing": {"model": NO_DROPOUT},
+            "S per image": {"model": NO_DROPOUT, "augment": {"scale": JITTER}},
+            "S drawn once": {"model": NO_DROPOUT, "augment": {"scale": JITTER, "once": True}},
+            "fixed S": {"model": NO_DROPOUT, "augment": {"scale": FIXED}},
+            "mirrored digits": {"model": NO_DROPOUT, "augment": {"flip": True}},
+            "dropout": {},
+            "S per image, dropout": {"augment": {"scale": JITTER}},
+        },
+        common={
+            "data": {"size": SIDE, "scale": [24, 24], "distractors": 2,
+                     "train_size": 1000, "test_size": 500},
+            "other_data": {"scale": [16, 32]},
+            "model": {**SMALL_A, "batch_norm": True},
+            "fit": {"epochs": 12, "batch_size": 16, "drop_at": [10]},
+        },
+        run=scenes,
+        minutes=10,
+    ),
+    "augmentation_cifar10_subset": Experiment(
+        question="What are flip and colour shift worth on small photographs?",
+        paper="Sect. 3.1",
+        data="2,000 training images of CIFAR-10, another choice for every seed; the first 5,000 "
+        "test images",
+        seeds=[1, 2, 3, 4, 5],
+        variants={
+            "nothing": {},
+            "flip": {"augment": {"flip": True}},
+            "colour shift": {"augment": {"colours": 0.1}},
+            "all": {"augment": {"scale": JITTER, "flip": True, "colours": 0.1}},
+            "nothing, 8 epochs": {"fit": SHORT},
+            "flip, 8 epochs": {"fit": SHORT, "augment": {"flip": True}},
+        },
+        common={
+            "train_size": 2000,
+            "test_size": 5000,
+            "model": {**NO_DROPOUT, "width": 0.0625, "hidden_features": 256},
+            "fit": {"epochs": 20, "batch_size": 16, "drop_at": [16]},
+        },
+        run=cifar10_subset,
+        minutes=17,
+    ),
+}  # fmt: skip
