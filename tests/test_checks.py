@@ -285,10 +285,42 @@ def one_by_one(net, images, power=1.0, relu=False):
 
 
 @torch.no_grad()
-def by_ratios(net, images):
+def by_ratios(net, images, kind=""):
+    """Set all layers whose name begins with `kind` after a single pass."""
     sizes = sizes_of(net, images)
-    for layer, before, size in zip(weight_layers(net).values(), [1, *sizes], sizes, strict=False):
-        layer.weight.mul_(before / size)
+    for (name, layer), before, size in zip(
+        weight_layers(net).items(), [1, *sizes], sizes, strict=False
+    ):
+        if name.startswith(kind):
+            layer.weight.mul_(before / size)
+
+
+@torch.no_grad()
+def by_deviation(net, images):
+    """Divide by the standard deviation, which leaves the mean out."""
+    deviations = []
+    for layer in weight_layers(net).values():
+        hook = layer.register_forward_hook(lambda layer, inputs, x: deviations.append(x.std()))
+        net(images)
+        hook.remove()
+        layer.weight.div_(deviations[-1])
+
+
+@torch.no_grad()
+def measured_late(net, images):
+    """Keep the output itself and measure it after the pass, when its ReLU has overwritten it."""
+    kept = []
+    for layer in weight_layers(net).values():
+        hook = layer.register_forward_hook(lambda layer, inputs, x: kept.append(x))
+        net(images)
+        hook.remove()
+        layer.weight.div_(kept[-1].square().mean().sqrt())
+
+
+@torch.no_grad()
+def by_formula(net, images):
+    for layer in weight_layers(net).values():
+        layer.weight.normal_(0, 1 / layer.weight[0].numel() ** 0.5)
 
 
 @torch.no_grad()
@@ -314,19 +346,24 @@ AILING = {
         ("4.1", (2 / (2304 + 4608)) ** 0.5, "Xavier"),
         ("4.1", (2 / 256) ** 0.5, "nine values"),
         ("4.1", 0.01, "fan-in of 3 * 3 * 256"),
-        ("4.2", 2, "doubled already"),
-        ("4.2", 38, "multiply"),
-        ("4.2", 361, "squared"),
-        ("4.2", 2**16, "16 layers"),
-        ("4.2", 2**24, "pools"),
-        ("4.2", 2**11, "another network"),
-        ("4.2", 2**18, "one layer off"),
+        ("4.2", 1e9, "each passes on"),
+        ("4.2", 1e9 / 19, "multiply"),
+        ("4.2", 10 ** (-9 / 19), "turn the fraction over"),
+        ("4.2", 1e9 ** (1 / 16), "16 layers"),
+        ("4.2", 1e9 ** (1 / 24), "pools"),
+        ("4.2", 1e9 ** (1 / 11), "another network"),
+        ("4.2", 1e9 ** (1 / 13), "another network"),
+        ("4.2", 1e9 ** (1 / 18), "one layer off"),
         ("4.2", 19, "How many such layers"),
         ("4.3", lambda net, images: None, "as it was"),
         ("4.3", all_at_once, "after those are set"),
         ("4.3", functools.partial(one_by_one, relu=True), "behind the ReLU"),
         ("4.3", functools.partial(one_by_one, power=2), "not by its square"),
         ("4.3", functools.partial(all_at_once, power=-1), "do not multiply"),
+        ("4.3", measured_late, "work in place"),
+        ("4.3", by_deviation, "not by the standard deviation"),
+        ("4.3", by_formula, "a formula does not do"),
+        ("4.3", functools.partial(by_ratios, kind="conv"), "fully connected layers count too"),
         ("4.3", lambda net: None, "answer(net, images)"),
         ("4.4", {"P": "dead layer"}, "Q has none"),
         ("4.4", {**AILING, "R": "softmax"}, "not on the list"),
@@ -346,8 +383,10 @@ def test_common_mistakes_of_chapter_4_are_named(capsys, exercise, answer, hint):
     ("exercise", "answer"),
     [
         ("4.1", 0.0295),
+        ("4.1", 0.029),
         ("4.1", torch.tensor(2 / 2304).sqrt()),
-        ("4.2", 524288.0),
+        ("4.2", 2.98),
+        ("4.2", torch.tensor(9 / 19).mul(math.log(10)).exp()),
         ("4.3", by_ratios),
         ("4.3", one_by_one),
         ("4.4", AILING),
