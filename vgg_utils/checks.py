@@ -542,8 +542,9 @@ def _measured_start(answer: Any) -> str | None:
     first = next(iter(after))
     if all(close(behind_relu[name], 1) for name in list(after)[:-1]):
         return (
-            "The size is 1 behind the ReLU; asked is what the layer itself puts out. Measure inside "
-            "the hook: the network's ReLUs work in place and overwrite the output afterwards."
+            "The size is 1 behind the ReLU; asked is what the layer itself puts out. "
+            "Measure inside the hook: the network's ReLUs work in place and overwrite the output "
+            "afterwards."
         )
     if all(close(deviation, 1) for deviation in deviations.values()):
         return (
