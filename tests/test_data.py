@@ -160,6 +160,20 @@ def test_scene_depends_on_its_seed_and_number_alone():
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_spread_keeps_the_digit_near_the_middle():
+    """The square's centre lies off the middle by at most half the free way times the spread."""
+    for spread in (0.0, 0.5, 1.0):
+        scenes = digit_scenes(400, size=48, scale=(16, 28), spread=spread, distractors=0, seed=2)
+        reach = 0.0
+        for image, side in zip(scenes.images, scenes.scales, strict=True):
+            ink = image[0].nonzero()  # a digit leaves some of its square empty, on the sides only
+            top = int(ink[:, 0].min())
+            reach = max(reach, abs(top + side / 2 - 24) / (48 - side) * 2)
+        assert (spread - 0.1 < reach <= spread + 0.15) if spread else reach < 0.2
+    first = digit_scenes(20, seed=3)
+    assert torch.equal(digit_scenes(20, seed=3, spread=1).images, first.images)
+
+
 def test_scenes_for_test_come_from_other_originals():
     """With a digit as large as the canvas the originals can be told by the 8x8 pixels."""
 
@@ -179,7 +193,7 @@ def test_scenes_for_test_come_from_other_originals():
 @pytest.mark.parametrize(
     "settings",
     [{"scale": (7, 20)}, {"scale": (30, 20)}, {"scale": (20, 65)}, {"seed": -1},
-     {"distractors": -1}],
+     {"distractors": -1}, {"spread": 1.1}, {"spread": -0.1}],
 )  # fmt: skip
 def test_scenes_refuse_what_cannot_be(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):

@@ -181,24 +181,30 @@ def digit_scenes(
     size: int = 64,
     scale: tuple[int, int] = (16, 48),
     distractors: int = 6,
+    spread: float = 1.0,
     train: bool = True,
     seed: int = 0,
 ) -> DigitScenes:
     """Draw scenes: one real digit each, at a random scale and place, among pieces of others.
 
     The side of the digit is a whole number of pixels, uniform from scale[0] to scale[1]; its place
-    is uniform over all that keep it on the canvas. A distractor is a quarter of some
-    digit, at most half as tall as the smallest digit's square, so none can be read as a digit; it
-    touches neither the digit nor another piece, and is left out where there is no room.
+    is uniform over all that keep it on the canvas, or over the middle of them: `spread` is the
+    share of the way to each edge that is used, 1 all of it, 0 the centre alone. A distractor is a
+    quarter of some digit, at most half as tall as the smallest digit's square, so none can be read
+    as a digit; it touches neither the digit nor another piece, and is left out where there is no
+    room.
 
     Scene i depends on `seed`, `train` and the settings, not on `count`. Scenes for training and for
     test are drawn from disjoint originals: those of `load_digits()`.
 
-    Raises ValueError for a scale that does not fit: 8 <= scale[0] <= scale[1] <= size.
+    Raises ValueError for a scale that does not fit: 8 <= scale[0] <= scale[1] <= size; and for a
+    spread beyond 0 to 1 or a negative number.
     """
     low, high = scale
     if not 8 <= low <= high <= size:
         raise ValueError(f"scale must satisfy 8 <= low <= high <= size ({size}), got {scale}")
+    if not 0 <= spread <= 1:
+        raise ValueError(f"spread must lie between 0 and 1, got {spread}")
     if count < 0 or distractors < 0 or seed < 0:
         raise ValueError("count, distractors and seed must not be negative")
     digits, classes, *halves = _split_digits(500, 0)
@@ -214,7 +220,8 @@ def digit_scenes(
         rng = np.random.default_rng([seed, int(train), index])
         which[index], sides[index] = rng.integers(len(originals)), rng.integers(low, high + 1)
         side = int(sides[index])
-        top, left = rng.integers(0, size - side + 1, size=2).tolist()
+        margin = int((size - side) * (1 - spread) / 2)  # left free on each side
+        top, left = rng.integers(margin, size - side - margin + 1, size=2).tolist()
         digit = _enlarge(originals[which[index]], side)
         images[index, 0, top : top + side, left : left + side] = digit
         rows, columns = (np.flatnonzero((digit >= INK).any(axis=axis)) for axis in (1, 0))
@@ -272,15 +279,15 @@ def load_scenes(
     *,
     scale: tuple[int, int] = (16, 48),
     distractors: int = 6,
+    spread: float = 1.0,
     train_size: int = 4000,
     test_size: int = 1000,
     seed: int = 0,
 ) -> ImageData:
     """Return digit scenes as a data set for classification; see `digit_scenes`."""
+    options = {"size": size, "scale": scale, "distractors": distractors, "spread": spread}
     train, test = (
-        digit_scenes(
-            count, size=size, scale=scale, distractors=distractors, train=is_train, seed=seed
-        )
+        digit_scenes(count, **options, train=is_train, seed=seed)  # type: ignore[arg-type]
         for count, is_train in ((train_size, True), (test_size, False))
     )
     return _centred(
