@@ -1,10 +1,11 @@
 """The book's measured experiments, as data: what is asked, of which networks, data and seeds."""
 
-from experiments import augmentation, initialisation, training, transfer
+from experiments import augmentation, evaluation, initialisation, training, transfer
 
 EXPERIMENTS = {
     **initialisation.EXPERIMENTS,
     **training.EXPERIMENTS,
     **augmentation.EXPERIMENTS,
+    **evaluation.EXPERIMENTS,
     **transfer.EXPERIMENTS,
 }
