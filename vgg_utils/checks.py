@@ -772,6 +772,110 @@ def _standard_error(answer: Any) -> str | None:
     return "Put p = 0.02 and n = 500 into the formula, then multiply by 100."
 
 
+# Chapter 6
+
+
+@_exercise("6.1")
+def _dense_places(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    rows, columns = 480 // 32, 640 // 32
+    if answer == (rows - 6) * (columns - 6):
+        return None
+    if answer == rows * columns:
+        return "That is the last map; the 7x7 window of fc6 must fit on it at each place."
+    if answer == (rows - 7) * (columns - 7):
+        return "One too few along each side: a window of 7 fits on a row of 7 once."
+    if answer == (rows // 7) * (columns // 7):
+        return "The windows overlap: they move by one unit of the last map, not by seven."
+    if answer == (480 - 223) * (640 - 223):
+        return "The windows move by 32 pixels, the stride of the five pools, not by one."
+    if answer in (rows - 6, columns - 6):
+        return "That is one side of the map; multiply by the other."
+    if answer == 2 * (rows - 6) * (columns - 6):
+        return "That counts the mirror image too; the map of one image is asked for."
+    return "Divide each side by 32, and count where a window of 7 fits along it."
+
+
+@_exercise("6.2")
+def _crop_overlap(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    side, size = 512, 224
+    step = (side - size) // 4
+    if answer == size - step:
+        return None
+    if answer == step:
+        return "That is the step from one crop to the next; asked is what both hold."
+    if answer == side - size:
+        return "That is the way from the first crop to the last; there are four steps in it."
+    if _near(answer, size - (side - size) / 5, 0.7):
+        return "Five crops have four steps between them, not five."
+    if _near(answer, size - side / 5, 0.7) or _near(answer, size - side / 4, 0.7):
+        return "The last crop begins 224 pixels before the edge, so the steps share 512 - 224."
+    if answer == size - (384 - size) // 4:
+        return "That is so at Q = 384; here it is 512."
+    if answer == (size - step) * size:
+        return "That is the area they share; the width is asked for."
+    return "Find the step between two starts, and take it from the width of a crop."
+
+
+@_exercise("6.3")
+def _neither_first(answer: Any) -> str | None:
+    form = "A pair of posteriors is asked for, such as ([0.2, 0.5, 0.3], [0.1, 0.8, 0.1])."
+    if not isinstance(answer, list | tuple) or len(answer) != 2:
+        return form
+    pair: list[list[float]] = []
+    for entry in answer:
+        values = entry.tolist() if hasattr(entry, "tolist") else entry
+        if not isinstance(values, list | tuple) or len(values) != 3:
+            return form + " Each has three numbers."
+        if any(_not_a_number(value) for value in values):
+            return form
+        if min(values) < 0 or not math.isclose(sum(values), 1, abs_tol=1e-3):
+            return "A posterior's numbers are at least 0 and sum to 1."
+        pair.append(list(values))
+    mean = [(a + b) / 2 for a, b in zip(*pair, strict=True)]
+
+    def first(values: list[float]) -> int | None:
+        ranked = sorted(values)
+        return values.index(ranked[-1]) if ranked[-1] - ranked[-2] > 1e-6 else None
+
+    both, winner = [first(values) for values in pair], first(mean)
+    if winner is None:
+        return "The average has two highest classes; let one of them win."
+    if None in both:
+        return "One of the networks has two first choices; let it decide."
+    if winner not in both:
+        return None
+    if both[0] == both[1]:
+        return "Both networks have the same first choice, so it wins. Give them different ones."
+    return "The average follows one of the two: raise the class that both have second."
+
+
+@_exercise("6.4")
+def _price_of_a_dense_look(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    crop = total(summarise("D")).macs
+    dense = total(summarise("D", 384, dense=True)).macs
+    if _near(answer, dense / crop, 0.051):
+        return None
+    if _near(answer, crop / dense):
+        return "That is upside down: the whole image over the crop."
+    if _near(answer, (384 / 224) ** 2, 0.051):
+        return "That is the area, which the convolutions follow; fc6 to fc8 work at 36 places."
+    if _near(answer, total(summarise("D", 384)).macs / crop, 0.051):
+        return "That applies fc6 to fc8 once; `dense=True` applies them at every place."
+    if _near(answer, 36, 0.1):
+        return "That would be 36 crops; the dense form shares the convolutions between windows."
+    if _near(answer, 2 * dense / crop, 0.11):
+        return "That includes the mirror image; without it is asked for."
+    if answer in (dense, crop):
+        return "Divide the whole image's multiply-accumulates by the crop's."
+    return "Divide the sum for D at 384 with `dense=True` by the sum for D at 224."
+
+
 # Chapter 8
 
 
