@@ -9,7 +9,11 @@ import pytest
 import torch
 
 from vgg_utils import checkpoint
-from vgg_utils.checkpoint import CheckpointError, load_latest, save
+from vgg_utils.checkpoint import CheckpointError, load_latest, pack
+
+
+def save(folder, number, state):
+    return checkpoint.save(folder, number, pack(state))
 
 
 def names(folder):
@@ -23,6 +27,14 @@ def test_last_two_are_kept_and_the_newest_is_read(tmp_path):
     path, state = load_latest(tmp_path)
     assert path.name == "checkpoint-000000010.pt"
     assert state["weights"].tolist() == [10, 10, 10]
+
+
+def test_what_changes_after_packing_is_not_in_the_checkpoint(tmp_path):
+    weights = torch.zeros(3)
+    content = pack({"weights": weights})
+    weights += 1
+    checkpoint.save(tmp_path, 1, content)
+    assert load_latest(tmp_path)[1]["weights"].tolist() == [0, 0, 0]
 
 
 def test_empty_folder_has_none(tmp_path):

@@ -1,10 +1,12 @@
 """A run killed at any moment and resumed is, on the CPU, the run never interrupted, to the bit."""
 
+import json
 import multiprocessing
 import os
 import random
 import signal
 import sys
+import threading
 import time
 
 import numpy as np
@@ -209,6 +211,29 @@ def test_disk_that_fills_up_is_a_warning_and_training_goes_on(tmp_path, monkeypa
         history = fit(small_net(), small_data(), out=tmp_path, **OPTIONS)
     assert len(history) == 3
     assert checkpoint.load_latest(tmp_path) is not None
+
+
+def test_training_does_not_wait_for_the_disk_but_the_run_ends_after_it(tmp_path, monkeypatch):
+    """While a checkpoint hangs, steps go on up to the next; when fit returns, all is written."""
+    hanging, steps = threading.Event(), []
+    step = torch.optim.SGD.step
+
+    def hang(folder, number, content, _save=checkpoint.save):
+        if number == 2:
+            assert hanging.wait(60)
+        return _save(folder, number, content)
+
+    def count(optimizer, closure=None):
+        steps.append(1)
+        if len(steps) == 4:  # two steps beyond the checkpoint that hangs
+            hanging.set()
+        return step(optimizer, closure)
+
+    monkeypatch.setattr(checkpoint, "save", hang)
+    monkeypatch.setattr(torch.optim.SGD, "step", count)
+    fit(small_net(), small_data(), out=tmp_path, **OPTIONS)
+    assert checkpoint.load_latest(tmp_path)[1]["place"]["epoch"] == 4
+    assert len(json.loads((tmp_path / "history.json").read_text("utf-8"))) == 3
 
 
 def test_folder_that_cannot_be_made_stops_before_training(tmp_path):

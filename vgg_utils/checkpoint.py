@@ -48,16 +48,21 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         os.close(folder)
 
 
-def save(folder: Path, number: int, state: dict[str, Any]) -> Path:
-    """Write `state` as checkpoint `number` (of steps done); then delete all but the one before it.
+def pack(state: dict[str, Any]) -> memoryview:
+    """Return `state` as the content of a checkpoint; what changes afterwards is not in it."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    return buffer.getbuffer()
+
+
+def save(folder: Path, number: int, content: bytes | memoryview) -> Path:
+    """Write checkpoint `number` (of steps done); then delete all but the one before it.
 
     Raises OSError, with what is kept, when it cannot be written; nothing has been deleted then.
     """
     path = folder / f"checkpoint-{number:09d}.pt"
-    buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **state}, buffer)
     try:
-        write_atomically(path, buffer.getbuffer())
+        write_atomically(path, content)
     except OSError as error:
         kept = ", ".join(kept.name for kept in _checkpoints(folder)) or "none"
         why = error.strerror or error

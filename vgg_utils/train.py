@@ -27,6 +27,7 @@ import random
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,7 @@ def fit(
     if run.out is not None:
         run.open(run.out, resume)
     run.net = _joined(model, device, compile)
-    with tqdm(
+    with contextlib.closing(run), tqdm(
         total=epochs * run.steps, initial=min(run.steps_done, epochs * run.steps), unit="step",
         disable=not progress or rank_and_processes()[0] > 0, leave=False,
     ) as bar:  # fmt: skip
@@ -227,6 +228,8 @@ class _Run:
         )  # fmt: skip
         self.scaler = torch.amp.GradScaler(device.type) if half is torch.float16 else None
         self.place = _Place()
+        self.writer = ThreadPoolExecutor(max_workers=1)  # the disk does not hold up the training
+        self.writing: Future[None] | None = None
         self.steps = len(split(torch.arange(len(train)), settings["batch_size"]))  # an epoch
 
     @property
@@ -247,7 +250,10 @@ class _Run:
         checkpoint.set_random_state(state["random"], self.device)
 
     def save(self) -> None:
-        """Write a checkpoint and the history, in process 0; a failure in mid-run is a warning."""
+        """Take a checkpoint and the history as they are now, in process 0, and begin to write them.
+
+        A failure is a warning when the next one is due or the run ends; at the start it is raised.
+        """
         if self.out is None or rank_and_processes()[0] > 0:
             return
         state = {
@@ -258,14 +264,27 @@ class _Run:
             "scaler": self.scaler.state_dict() if self.scaler else {},
             "random": checkpoint.random_state(self.device),
         }
+        content = checkpoint.pack(state)
+        self._await_writing()
+        self.writing = self.writer.submit(
+            _write, self.out, self.steps_done, content, self.place.history
+        )
+        if self.steps_done == 0:
+            self.writing.result()
+
+    def _await_writing(self) -> None:
+        """Wait until the checkpoint before is on the disk, or warn that it is not."""
+        writing, self.writing = self.writing, None
         try:
-            checkpoint.save(self.out, self.steps_done, state)
-            rows = json.dumps(self.place.history, indent=1) + "\n"
-            checkpoint.write_atomically(self.out / "history.json", rows.encode())
+            if writing is not None:
+                writing.result()
         except OSError as error:
-            if self.steps_done == 0:
-                raise
-            warnings.warn(f"{error}; training goes on", stacklevel=4)  # where fit was called
+            warnings.warn(f"{error}; training goes on", stacklevel=5)  # where fit was called
+
+    def close(self) -> None:
+        """See the last checkpoint written, however the run ended."""
+        self._await_writing()
+        self.writer.shutdown()
 
     def train_epoch(self, bar: tqdm) -> None:
         """Take the steps of the epoch, or what is left of them after resuming."""
@@ -353,6 +372,12 @@ class _Run:
         if self.half is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.half)
+
+
+def _write(out: Path, number: int, content: memoryview, history: list[Row]) -> None:
+    checkpoint.save(out, number, content)
+    rows = json.dumps(history, indent=1) + "\n"
+    checkpoint.write_atomically(out / "history.json", rows.encode())
 
 
 def _joined(model: nn.Module, device: torch.device, compile: bool) -> nn.Module:
