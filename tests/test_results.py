@@ -6,13 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import results  # noqa: E402
-from experiments import EXPERIMENTS  # noqa: E402
+from experiments import EXPERIMENTS, depth  # noqa: E402
 from experiments.base import Experiment  # noqa: E402
+
+from vgg_utils.configs import layer_configs  # noqa: E402
+from vgg_utils.model import make_layer, weight_layers  # noqa: E402
+from vgg_utils.receptive_field import receptive_field  # noqa: E402
 
 RECORDS = sorted(path.stem for path in (ROOT / "vgg_utils" / "records").glob("*.json"))
 MEASURED = [name for name in RECORDS if name != "paper"]
@@ -115,3 +120,37 @@ def test_record_gives_mean_and_deviation_of_its_own_runs(name):
         for run in variant["runs"]:
             if "history" in run and "test_error" in run["measures"]:
                 assert run["measures"]["test_error"] == run["history"][-1]["test_error"]
+
+
+def test_deep_network_of_the_depth_study_starts_with_the_layers_of_a_trained_a(tmp_path):
+    """Table 3's D from A: at a rate of almost nothing it still holds what A has learnt."""
+    experiment = EXPERIMENTS["depth"]
+    settings = {
+        **results.settings_of(experiment, "D"),
+        "data": {
+            "name": "scenes",
+            "size": 32,
+            "train_size": 60,
+            "test_size": 40,
+            "scale": [16, 28],
+        },
+        "fit": {"epochs": 1, "batch_size": 20, "learning_rate": 1e-9},
+    }
+    model, history = depth.train_one(settings, 3, tmp_path, "cpu")
+    first = {**settings, "from_a": False, "model": {**settings["model"], "layer_config": "A"}}
+    start, _ = depth.train_one(first, 3, tmp_path, "cpu")
+    ours, theirs = weight_layers(model), weight_layers(start)
+    for name in ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"):
+        assert torch.allclose(ours[name].weight, theirs[name].weight, atol=1e-6), name
+    assert not torch.allclose(ours["conv4_1"].weight, theirs["conv4_1"].weight, atol=1e-2)
+    measured = experiment.run(settings, 3, tmp_path)
+    assert measured["train_loss"] == [row["train_loss"] for row in history]
+    assert 0 <= measured["measures"]["error"] <= 100
+
+
+def test_twin_of_b_has_a_5x5_layer_for_each_pair_and_sees_as_far():
+    field = lambda layers: receptive_field(make_layer(3, layers))[-1].receptive_field  # noqa: E731
+    assert field(depth.TWIN) == field(layer_configs["B"]) == 156
+    assert [entry for entry in depth.TWIN if entry != "M"] == [
+        (5, channels) for channels in (64, 128, 256, 512, 512)
+    ]

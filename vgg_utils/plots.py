@@ -670,6 +670,59 @@ def seed_rows(
     axis.grid(False, axis="y")
 
 
+# Chapter 7
+
+
+def paper_beside_ours(
+    labels: Sequence[str],
+    paper: Sequence[float | None],
+    ours: Mapping[str, Sequence[Sequence[float] | None]],
+    *,
+    titles: tuple[str, str],
+) -> Figure:
+    """Draw a table of the paper on the left and its miniature on the right, one row each.
+
+    `ours` maps the name of a series to one entry for each label: the values of its seeds, drawn as
+    mean and standard deviation. None leaves a gap on either side.
+    """
+    import statistics
+
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 1.3 + 0.36 * len(labels)), sharey=True
+    )
+    for row, value in enumerate(paper):
+        if value is not None:
+            left.plot(value, row, "D", color=GREY, markersize=7)
+            left.annotate(f"{value:.1f}", (value, row), (8, 0), textcoords="offset points",
+                          va="center")  # fmt: skip
+    for index, (name, column) in enumerate(ours.items()):
+        there = [(row, values) for row, values in enumerate(column) if values is not None]
+        right.errorbar(
+            [statistics.mean(values) for _, values in there],
+            [row + 0.3 * (index - (len(ours) - 1) / 2) for row, _ in there],
+            xerr=[statistics.stdev(values) for _, values in there],
+            fmt="os^v"[index], color=(BLUE, ORANGE, GREEN, PURPLE)[index], markersize=6,
+            capsize=3, label=name,
+        )  # fmt: skip
+    left.set_yticks(range(len(labels)), labels)
+    left.set_ylim(len(labels) - 0.5, -0.5)
+    left.margins(x=0.35)
+    right.set_xlim(left=0)
+    for axis, title in zip((left, right), titles, strict=True):
+        axis.set_title(title)
+        axis.tick_params(left=False)
+        axis.grid(False, axis="y")
+        axis.locator_params(axis="x", nbins=5)
+        for row in range(1, len(labels), 2):
+            axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
+    if len(ours) > 1:
+        figure.legend(*right.get_legend_handles_labels(), loc="outside lower right",
+                      ncols=len(ours))  # fmt: skip
+    return figure
+
+
 # Chapter 8
 
 

@@ -1,10 +1,11 @@
 """The book's measured experiments, as data: what is asked, of which networks, data and seeds."""
 
-from experiments import augmentation, evaluation, initialisation, training, transfer
+from experiments import augmentation, depth, evaluation, initialisation, training, transfer
 
 EXPERIMENTS = {
     **initialisation.EXPERIMENTS,
     **training.EXPERIMENTS,
+    **depth.EXPERIMENTS,
     **augmentation.EXPERIMENTS,
     **evaluation.EXPERIMENTS,
     **transfer.EXPERIMENTS,

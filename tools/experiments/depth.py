@@ -1,0 +1,140 @@
+"""Chapter 7: Table 3's rows in miniature: depth, LRN, 1x1 or 3x3, 5x5 or two 3x3; and batch norm.
+
+Every network sees the same scenes and takes the same number of steps. Plain networks deeper than A
+start as the paper's did, with the layers of a trained A (Sect. 3.1); what is not copied starts by
+He's rule. With batch normalisation every network starts by He's rule alone.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import TensorDataset
+
+from experiments.base import Experiment, Settings, augmentation, load
+from vgg_utils.configs import LayerSpec
+from vgg_utils.data import ImageData
+from vgg_utils.evaluate import predict, top_k_error
+from vgg_utils.model import VGGNet, copy_layers
+from vgg_utils.train import fit
+
+# Sect. 4.1: B with each pair of 3x3 layers replaced by one 5x5 layer, which sees as far.
+TWIN: list[LayerSpec] = [(5, 64), "M", (5, 128), "M", (5, 256), "M", (5, 512), "M", (5, 512), "M"]
+WATCHED = 100  # test images on which the history's errors are taken; all are used at the end
+
+
+def train_one(
+    settings: Settings, seed: int, folder: Path, device: str
+) -> tuple[VGGNet, list[dict[str, float]]]:
+    """Train one network, from a trained A if settings["from_a"]; return it and its history."""
+    data = loaded(json.dumps({"data": settings["data"]}), seed, folder)
+    torch.manual_seed(seed)
+    model = VGGNet(data.train.tensors[0].shape[1], len(data.classes), **settings["model"])
+    if settings.get("from_a"):
+        first = {**settings, "from_a": False, "model": {**settings["model"], "layer_config": "A"}}
+        copy_layers(trained(json.dumps(first), seed, folder, device), model)
+    watched = TensorDataset(*(tensor[:WATCHED] for tensor in data.test.tensors))
+    history = fit(
+        model,
+        data._replace(test=watched),
+        augment=augmentation(settings, data),
+        seed=seed,
+        device=device,
+        progress=False,
+        **settings["fit"],
+    )
+    return model, history
+
+
+@lru_cache(maxsize=10)
+def trained(settings: str, seed: int, folder: Path, device: str) -> VGGNet:
+    """Return the network of these settings: the same A serves every network that starts from it."""
+    return train_one(json.loads(settings), seed, folder, device)[0]
+
+
+@lru_cache(maxsize=10)
+def loaded(settings: str, seed: int, folder: Path) -> ImageData:
+    return load(json.loads(settings), seed, folder)
+
+
+def on(device: str) -> Any:
+    """Return an experiment's run for a device: train one network, report error and training loss.
+
+    The error is that of the last epoch's weights on the whole test set.
+    """
+
+    def run(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+        model, history = train_one(settings, seed, folder, device)
+        images, labels = loaded(json.dumps({"data": settings["data"]}), seed, folder).test.tensors
+        return {
+            "measures": {
+                "error": top_k_error(predict(model, images), labels),
+                "train_loss": history[-1]["train_loss"],
+            },
+            "train_loss": [row["train_loss"] for row in history],
+        }
+
+    return run
+
+
+def rows(shared: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the variants: plain networks by name, and those with batch normalisation."""
+
+    def variant(config: str | list[LayerSpec], **more: bool) -> dict[str, Any]:
+        from_a = {"from_a": True} if more.pop("from_a", False) else {}
+        return {"model": {**shared, "layer_config": config, **more}, **from_a}
+
+    plain = {
+        "A": variant("A"),
+        "A-LRN": variant("A-LRN"),
+        "B": variant("B", from_a=True),
+        "B with 5x5": variant(TWIN),
+        **{name: variant(name, from_a=True) for name in ("C", "D", "E")},
+    }
+    deep = {"A": "A", "B": "B", "B with 5x5": TWIN, "C": "C", "D": "D", "E": "E"}
+    normalised = {
+        f"{name}, batch norm": variant(config, batch_norm=True) for name, config in deep.items()
+    }
+    return {**plain, **normalised}
+
+
+EXPERIMENTS = {
+    "depth": Experiment(
+        question="Does the error fall with depth, and what do LRN, 1x1 and 5x5 layers do to it?",
+        paper="Table 3, Sect. 4.1",
+        data="digit scenes of 32x32 pixels: 2,000 to train on, 1,000 to test on, each with a digit "
+        "of 16 to 28 pixels and 3 distractors",
+        seeds=[2, 3, 4, 5, 6],  # the settings were chosen while looking at 1
+        variants=rows({"width": 0.125, "pool_size": 1, "hidden_features": 128, "dropout": 0.0}),
+        common={
+            "data": {
+                "name": "scenes", "size": 32, "scale": [16, 28], "distractors": 3,
+                "train_size": 2000, "test_size": 1000,
+            },
+            "fit": {"epochs": 12, "batch_size": 16, "drop_at": [10]},
+        },
+        run=on("cpu"),
+        minutes=35,
+    ),
+    "depth_cifar10": Experiment(
+        question="Does the error fall with depth on CIFAR-10, and what do LRN, 1x1 and 5x5 do?",
+        paper="Table 3, Sect. 4.1",
+        data="CIFAR-10: 50,000 images to train on, 10,000 to test on",
+        seeds=[1, 2, 3],
+        variants=rows({"width": 0.5, "pool_size": 1, "hidden_features": 512}),
+        common={
+            "data": {"name": "cifar10"},
+            "augment": {"flip": True, "shift": 4},
+            "fit": {
+                "epochs": 20, "batch_size": 128, "drop_at": [12, 17], "precision": "auto",
+            },
+        },
+        run=on("cuda"),
+        device="cuda",
+        minutes=45,  # an estimate: it has not run yet
+    ),
+}  # fmt: skip
