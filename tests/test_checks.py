@@ -14,6 +14,7 @@ from torchvision.models import VGG16_Weights
 from vgg_utils import checks
 from vgg_utils.checks import broken_network, check
 from vgg_utils.model import weight_layers
+from vgg_utils.records import load_record
 
 
 def said(capsys, exercise, answer):
@@ -455,6 +456,61 @@ def test_any_two_posteriors_whose_average_neither_has_first_are_right(capsys):
     assert said(capsys, "6.3", pair) == "6.3: right."
     assert said(capsys, "6.3", tuple(map(torch.tensor, pair))) == "6.3: right."
     assert said(capsys, "6.3", ([0.0, 0.45, 0.55], [0.55, 0.45, 0.0])) == "6.3: right."
+
+
+def interval_holds_no_zero(changes, t):
+    return abs(np.mean(changes)) > t * np.std(changes, ddof=1) / math.sqrt(len(changes))
+
+
+def judge(rule):
+    """A verdict by a rule that says of the changes whether their mean differs from zero."""
+
+    def verdict(changes, paper):
+        if not rule(changes):
+            return "cannot tell"
+        return "agrees" if np.mean(changes) * paper > 0 else "disagrees"
+
+    return verdict
+
+
+T = {2: 12.706, 5: 2.776, 10: 2.262}  # of a printed table: 97.5%, n - 1 degrees of freedom
+BEST_XAVIER = [
+    [row["test_error"] for row in run["history"]]
+    for run in load_record("initialisation")["results"]["D, Xavier, pixels x57"]["runs"]
+]
+
+
+def test_right_answers_to_chapter_7(capsys):
+    verdict = judge(lambda changes: interval_holds_no_zero(changes, T[len(changes)]))
+    last, best = (np.mean([f(each) for each in BEST_XAVIER]) for f in (lambda e: e[-1], min))
+    for exercise, answer in (("7.1", verdict), ("7.2", 16), ("7.2", 16.0), ("7.3", last - best)):
+        assert said(capsys, exercise, answer) == f"{exercise}: right."
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("7.1", 3, "A function"),
+        ("7.1", lambda changes: "agrees", "fails"),
+        ("7.1", lambda changes, paper: "agrees", "should say 'disagrees'"),
+        # the standard deviation instead of the standard error; 2.78 for every n; 1.96
+        ("7.1", judge(lambda c: abs(np.mean(c)) > np.std(c, ddof=1)), "should say"),
+        ("7.1", judge(lambda c: interval_holds_no_zero(c, 2.776)), "[-1.0, -2.0]"),
+        ("7.1", judge(lambda c: interval_holds_no_zero(c, 1.96)), "should say 'cannot tell'"),
+        ("7.2", 14, "1.96"),
+        ("7.2", 28, "2.78"),
+        ("7.2", 15, "first time"),
+        ("7.2", 5, "With 5 seeds the margin is 1.86 points"),
+        ("7.2", 15.6, "whole number"),
+        ("7.3", -np.mean([each[-1] - min(each) for each in BEST_XAVIER]), "not negative"),
+        ("7.3", max(each[-1] - min(each) for each in BEST_XAVIER), "largest"),
+        ("7.3", np.mean([each[-1] for each in BEST_XAVIER]), "subtract that of each"),
+        ("7.3", np.mean([min(each) for each in BEST_XAVIER]), "subtract it from"),
+        ("7.3", 50.0, "lowest one"),
+    ],
+)
+def test_common_mistakes_of_chapter_7_are_named(capsys, exercise, answer, hint):
+    assert_named(capsys, exercise, answer, hint)
 
 
 def test_right_answers_to_chapter_8_in_other_forms(capsys):

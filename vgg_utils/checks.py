@@ -876,6 +876,90 @@ def _price_of_a_dense_look(answer: Any) -> str | None:
     return "Divide the sum for D at 384 with `dense=True` by the sum for D at 224."
 
 
+# Chapter 7
+
+
+@_exercise("7.1")
+def _verdict(answer: Any) -> str | None:
+    if not callable(answer):
+        return f"A function is asked for, and this is {type(answer).__name__}."
+    from scipy import stats
+
+    cases = [
+        ([-2.0, -1.5, -0.9, -1.2, -1.4], -1.0),
+        ([2.0, 1.5, 0.9, 1.2, 1.4], -1.0),
+        ([-2.0, 1.5, -0.5, 0.4, 0.2], -1.0),
+        ([0.1, 1.9, 0.2, 1.8, 0.9], 0.6),  # the interval just holds no zero
+        ([-0.2, 2.2, -0.1, 2.1, 0.9], 0.6),  # one standard deviation would not, the interval does
+        ([-1.0, -2.0], -1.0),  # with two, t is 12.7
+        ([-0.8, -1.2, -0.7, 0.2, -0.9, -1.3, -0.6, -1.1, -0.2, -0.9], 0.3),
+    ]
+    for changes, paper in cases:
+        low, high = stats.t.interval(
+            0.95, len(changes) - 1, loc=sum(changes) / len(changes), scale=stats.sem(changes)
+        )
+        right = "cannot tell"
+        if not low <= 0 <= high:
+            right = "agrees" if (low > 0) == (paper > 0) else "disagrees"
+        try:
+            got = answer(changes, paper)
+        except (TypeError, ValueError, AttributeError, IndexError, NameError) as error:
+            return f"Calling it with the changes {changes} and the paper's {paper} fails: {error}."
+        if got != right:
+            return (
+                f"For the changes {changes} and the paper's {paper} it says {got!r}. Their mean "
+                f"lies between {low:.2f} and {high:.2f} at 95%, so it should say {right!r}."
+            )
+    return None
+
+
+@_exercise("7.2")
+def _seeds_needed(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    from scipy import stats
+
+    effect, spread = 0.8, 1.5
+
+    def enough(quantile: Callable[[int], float]) -> int:
+        return next(n for n in range(2, 1000) if quantile(n) * spread / math.sqrt(n) < effect)
+
+    right = enough(lambda n: float(stats.t.ppf(0.975, n - 1)))
+    if answer == right:
+        return None
+    if answer == enough(lambda n: 1.96):
+        return "That is with 1.96 for every n. Student's t is larger, and depends on n."
+    if answer == enough(lambda n: 2.78):
+        return "2.78 is t for five seeds; with more seeds t is smaller."
+    if answer == right - 1:
+        return "With one more seed the margin falls below 0.8 for the first time."
+    if 2 <= answer < 1000 and int(answer) == answer:
+        now = float(stats.t.ppf(0.975, answer - 1)) * spread / math.sqrt(answer)
+        return f"With {answer:.0f} seeds the margin is {now:.2f} points."
+    return "A whole number of seeds is asked for, at least 2."
+
+
+@_exercise("7.3")
+def _luck_of_the_best_epoch(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    runs = load_record("initialisation")["results"]["D, Xavier, pixels x57"]["runs"]
+    errors = [[row["test_error"] for row in run["history"]] for run in runs]  # by seed and epoch
+    gains = [each[-1] - min(each) for each in errors]
+    right = sum(gains) / len(gains)
+    if _near(answer, right):
+        return None
+    if _near(answer, -right):
+        return "The size is right; the best epoch is lower, so last less best is not negative."
+    if _near(answer, max(gains)):
+        return "That is the largest of the five gains; take their mean."
+    if _near(answer, sum(each[-1] for each in errors) / len(errors)):
+        return "That is the mean error of the last epoch; subtract that of each seed's best epoch."
+    if _near(answer, sum(map(min, errors)) / len(errors)):
+        return "That is the mean error of the best epochs; subtract it from that of the last ones."
+    return "For each seed: its last epoch's error less its lowest one. Then the mean of the five."
+
+
 # Chapter 8
 
 

@@ -683,11 +683,13 @@ def paper_beside_ours(
     """Draw a table of the paper on the left and its miniature on the right, one row each.
 
     `ours` maps the name of a series to one entry for each label: the values of its seeds, drawn as
-    mean and standard deviation. None leaves a gap on either side.
+    rings, with a filled mark at their mean. None leaves a gap on either side. The right axis is
+    logarithmic.
     """
     import statistics
 
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
 
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(WIDTH, 1.3 + 0.36 * len(labels)), sharey=True
@@ -698,23 +700,27 @@ def paper_beside_ours(
             left.annotate(f"{value:.1f}", (value, row), (8, 0), textcoords="offset points",
                           va="center")  # fmt: skip
     for index, (name, column) in enumerate(ours.items()):
-        there = [(row, values) for row, values in enumerate(column) if values is not None]
-        right.errorbar(
-            [statistics.mean(values) for _, values in there],
-            [row + 0.3 * (index - (len(ours) - 1) / 2) for row, _ in there],
-            xerr=[statistics.stdev(values) for _, values in there],
-            fmt="os^v"[index], color=(BLUE, ORANGE, GREEN, PURPLE)[index], markersize=6,
-            capsize=3, label=name,
-        )  # fmt: skip
+        colour, marker = (BLUE, ORANGE, GREEN, PURPLE)[index], "os^v"[index]
+        places, means = [], []
+        for row, values in enumerate(column):
+            if values is not None:
+                places.append(row + 0.36 * (index - (len(ours) - 1) / 2))
+                means.append(statistics.mean(values))
+                right.plot(values, [places[-1]] * len(values), marker, color=colour, alpha=0.8,
+                           fillstyle="none", markersize=4, markeredgewidth=0.8)  # fmt: skip
+        right.plot(means, places, marker, color=colour, markersize=7, label=name)
     left.set_yticks(range(len(labels)), labels)
     left.set_ylim(len(labels) - 0.5, -0.5)
     left.margins(x=0.35)
-    right.set_xlim(left=0)
+    left.locator_params(axis="x", nbins=5)
+    right.set_xscale("log")
+    right.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    right.xaxis.set_major_formatter("{x:g}")
+    right.xaxis.set_minor_locator(NullLocator())
     for axis, title in zip((left, right), titles, strict=True):
         axis.set_title(title)
         axis.tick_params(left=False)
         axis.grid(False, axis="y")
-        axis.locator_params(axis="x", nbins=5)
         for row in range(1, len(labels), 2):
             axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
     if len(ours) > 1:
