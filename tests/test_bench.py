@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import bench  # noqa: E402
 import cases  # noqa: E402
 
 from vgg_utils import checkpoint  # noqa: E402
+from vgg_utils.configs import summarise, total  # noqa: E402
+from vgg_utils.records import load_record  # noqa: E402
 
-TINY = replace(cases.SIZES["cpu"], width=1 / 16, small_batch=400)
+TINY = replace(cases.SIZES["cpu"], width=1 / 16, small_batch=400, test_width=1 / 64)
 
 
 class Clock:
@@ -114,6 +117,33 @@ def test_number_of_checkpoints_is_that_of_the_files_written(monkeypatch):
         size = replace(TINY, small_batch=batch)
         cases.checkpointing(size)[0]()
         assert len(written) == cases.checkpoints(size) == count
+
+
+def test_dense_and_crops_look_as_the_paper_does():
+    ours, base = cases.looks(TINY)
+    assert ours.args[0] is base.args[0]  # one network
+    seen = Counter()
+    ours.args[0].features.register_forward_pre_hook(
+        lambda _, images: seen.update([tuple(images[0].shape[1:])] * len(images[0]))
+    )
+    ours()
+    row = next(r for r in load_record("paper")["table4"]["rows"] if r["train_S"] == "[256;512]")
+    assert seen == {(3, scale, scale): 2 for scale in row["test_Q"]}  # 2: the mirror image
+    seen.clear()
+    base()
+    views = load_record("paper")["testing"]["multi_crop"]["value"]["total"]
+    assert seen == {(3, 224, 224): views}
+
+
+def test_narrow_d_keeps_the_ratio_of_dense_to_crops():
+    def ratio(width):
+        options = {"width": width, "hidden_features": round(4096 * width)}
+        scales = [total(summarise("D", q, dense=True, **options)).macs for q in (256, 384, 512)]
+        return 150 * total(summarise("D", **options)).macs / (2 * sum(scales))
+
+    assert cases.SIZES["cuda"].test_width == 1
+    assert ratio(1) == pytest.approx(7.134, abs=0.001)
+    assert ratio(cases.SIZES["cpu"].test_width) == pytest.approx(ratio(1), rel=0.01)
 
 
 def test_peak_memory_sees_what_was_freed_again():
