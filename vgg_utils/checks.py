@@ -889,8 +889,8 @@ def _verdict(answer: Any) -> str | None:
         ([-2.0, -1.5, -0.9, -1.2, -1.4], -1.0),
         ([2.0, 1.5, 0.9, 1.2, 1.4], -1.0),
         ([-2.0, 1.5, -0.5, 0.4, 0.2], -1.0),
-        ([0.1, 1.9, 0.2, 1.8, 0.9], 0.6),  # the interval just holds no zero
-        ([-0.2, 2.2, -0.1, 2.1, 0.9], 0.6),  # one standard deviation would not, the interval does
+        ([0.1, 1.9, 0.2, 1.8, 0.9], 0.6),  # holds zero; with 1.96, or s over n, it would not
+        ([-0.2, 2.2, -0.1, 2.1, 0.9], 0.6),  # holds zero; one standard error would not reach it
         ([-1.0, -2.0], -1.0),  # with two, t is 12.7
         ([-0.8, -1.2, -0.7, 0.2, -0.9, -1.3, -0.6, -1.1, -0.2, -0.9], 0.3),
     ]
