@@ -326,6 +326,17 @@ def test_seed_fixes_everything_and_matters():
     ]
 
 
+def test_testing_only_at_the_end_changes_nothing_else():
+    each, once = (
+        train(colour_data(), TINY, device="cpu", test_each_epoch=way).history
+        for way in (True, False)
+    )
+    assert [set(each[0]) - set(row) for row in once] == [{"test_error"}, set()]
+    for key in ("epoch", "train_loss"):
+        assert [row[key] for row in each] == [row[key] for row in once]
+    assert each[-1]["test_error"] == once[-1]["test_error"]
+
+
 def test_setting_of_cudnn_is_put_back(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     within = []

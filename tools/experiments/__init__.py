@@ -1,6 +1,6 @@
 """The book's measured experiments, as data: what is asked, of which networks, data and seeds."""
 
-from experiments import augmentation, depth, evaluation, initialisation, training, transfer
+from experiments import augmentation, depth, evaluation, fast, initialisation, training, transfer
 
 EXPERIMENTS = {
     **initialisation.EXPERIMENTS,
@@ -9,4 +9,5 @@ EXPERIMENTS = {
     **augmentation.EXPERIMENTS,
     **evaluation.EXPERIMENTS,
     **transfer.EXPERIMENTS,
+    **fast.EXPERIMENTS,
 }
