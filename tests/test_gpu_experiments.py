@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from image_files import write_images
 from torch.utils.data import TensorDataset
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from experiments import EXPERIMENTS, fast  # noqa: E402
+from experiments import EXPERIMENTS, evaluation_photos, fast  # noqa: E402
 
-from vgg_utils.data import ImageData  # noqa: E402
+from vgg_utils.data import ImageData, read_image  # noqa: E402
+from vgg_utils.evaluate import evaluate, top_k_error  # noqa: E402
 from vgg_utils.fast_cifar10 import TRICKS, Recipe  # noqa: E402
 from vgg_utils.fast_cifar10 import train as real_train  # noqa: E402
 
@@ -130,3 +132,87 @@ def test_vgg16_also_goes_through_the_fast_loop(cifar10):
 def test_runs_go_to_the_gpu_where_there_is_one(there, name, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert fast.device() == name
+
+
+PHOTOS = ["evaluation_photos", "evaluation_flowers"]
+TINY_PHOTOS = {
+    "data": "photos", "widest": [32, 64], "crop": 32, "step": 4, "curve": [40],
+    "model": {"width": 1 / 32, "pool_size": 1, "hidden_features": 8},
+    "fit": {"epochs": 1, "batch_size": 4},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_lengths_are_the_papers_by_one_factor(name):
+    """224, 256, 384 and 512, and the step of 32, times 4/7 or 2/7; no scale beyond the images."""
+    experiment = EXPERIMENTS[name]
+    crop = experiment.common["crop"]
+    assert crop == 32 * experiment.common["model"]["pool_size"]
+    scales = [variant["scale"] for variant in experiment.variants.values()]
+    paper = [[256, 256], [384, 384], [256, 512]]
+    for found, expected in zip(scales, paper, strict=True):
+        assert found == [round(length * crop / 224) for length in expected]
+    assert experiment.common["step"] == round(32 * crop / 224)
+    assert experiment.common["widest"] == scales[-1]
+    smallest_side = {"evaluation_photos": 320, "evaluation_flowers": 180}[name]
+    assert max(experiment.common["curve"]) == scales[-1][1] <= smallest_side
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize("number", [0, 2])
+def test_photos_are_trained_on_at_s_and_looked_at_in_every_way(name, number, tmp_path, monkeypatch):
+    write_images(tmp_path / "photos", sizes=((64, 80), (90, 70)))
+    variant = list(EXPERIMENTS[name].variants)[number]
+    scale = [32, 64] if number else [40, 40]
+    settings = tiny(name, variant, scale=scale, **TINY_PHOTOS)
+    trained = {}
+    real = evaluation_photos.train
+
+    def spy(config, data, settings, seed):
+        assert data.train.transform.scale == tuple(scale) and data.train.transform.size == 32
+        assert data.test.transform.smallest == sum(scale) // 2
+        model, history = real(config, data, settings, seed)
+        trained[config] = model
+        return model, history
+
+    monkeypatch.setattr(evaluation_photos, "train", spy)
+    outcome = evaluation_photos.train_and_evaluate(settings, 1, tmp_path)
+    measures = outcome["measures"]
+    if number == 0:
+        assert set(measures) == {f"D dense {q}" for q in ("36", "40", "44", "36,40,44")}
+        assert list(outcome["history"]) == ["D"]
+        return
+    one = {*(f"dense {q}" for q in (32, 40, 48, 64)), "crop 48"}
+    three = {f"{way} 32,48,64" for way in ("dense", "crops", "both")}
+    assert set(measures) == {f"{net} {what}" for net in "DE" for what in one | three} | {
+        f"D+E {what}" for what in three
+    }
+    # The same by other means: whole photographs read anew, both protocols in one call, and fused.
+    data = evaluation_photos.load_photos(settings, tmp_path)
+    photos = [
+        (read_image(path) - data.mean[:, None, None], label) for path, label in data.test.samples
+    ]
+    labels = torch.tensor([label for _, label in photos])
+    both = {
+        net: evaluate(trained[net], photos, [32, 48, 64], protocol="both", progress=False)[0]
+        for net in "DE"
+    }
+    for net in "DE":
+        assert measures[f"{net} both 32,48,64"] == top_k_error(both[net], labels)
+    assert measures["D+E both 32,48,64"] == top_k_error((both["D"] + both["E"]) / 2, labels)
+
+
+def test_imagenette_is_read_in_one_version_for_every_s(monkeypatch, tmp_path):
+    write_images(tmp_path / "photos")
+    asked = []
+
+    def load(root, size, scale):
+        asked.append((size, scale))
+        return evaluation_photos.load_folder(tmp_path / "photos", size=size, scale=scale)
+
+    monkeypatch.setattr(evaluation_photos, "load_imagenette", load)
+    for variant in EXPERIMENTS["evaluation_photos"].variants.values():
+        settings = {**EXPERIMENTS["evaluation_photos"].common, **variant}
+        data = evaluation_photos.load_photos(settings, tmp_path)
+        assert list(data.train.transform.scale) == variant["scale"]
+    assert asked == [(128, (146, 293))] * 3

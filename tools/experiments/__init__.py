@@ -1,6 +1,15 @@
 """The book's measured experiments, as data: what is asked, of which networks, data and seeds."""
 
-from experiments import augmentation, depth, evaluation, fast, initialisation, training, transfer
+from experiments import (
+    augmentation,
+    depth,
+    evaluation,
+    evaluation_photos,
+    fast,
+    initialisation,
+    training,
+    transfer,
+)
 
 EXPERIMENTS = {
     **initialisation.EXPERIMENTS,
@@ -10,4 +19,5 @@ EXPERIMENTS = {
     **evaluation.EXPERIMENTS,
     **transfer.EXPERIMENTS,
     **fast.EXPERIMENTS,
+    **evaluation_photos.EXPERIMENTS,
 }
