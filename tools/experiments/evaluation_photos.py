@@ -1,4 +1,4 @@
-"""Chapter 6 on photographs: S fixed or jittered, scales, dense, crops, two networks (Tables 3 to 6).
+"""Chapter 6 on photographs: S, scales, dense, crops, a second network (Tables 3 to 6).
 
 The paper's protocol with every length multiplied by 4/7: crops of 128 pixels instead of 224, images
 brought to S or Q = 146, 219 and 293 instead of 256, 384 and 512. Imagenette's photographs have 320
