@@ -11,9 +11,9 @@ it small.
 
 Who found what: Page, "How to train your ResNet" (myrtle.ai, 2018 to 2019), for images kept on the
 GPU, the schedule, smoothing, whitening and small logits; Wind, "94% on CIFAR-10 in 94 lines and 94
-seconds" (2022), for the order of the layers, and that they need no residual connections; hlb-CIFAR10
-(tysam-code on GitHub, 2023) for fast biases; Jordan, "94% on CIFAR-10 in 3.29 seconds on a single
-GPU" (arXiv:2404.00498, 2024), for filters of both signs and alternating flips.
+seconds" (2022), for the order of the layers, and that no residual connections are needed;
+tysam-code, hlb-CIFAR10 (GitHub, 2023), for fast biases; Jordan, "94% on CIFAR-10 in 3.29 seconds on
+a single GPU" (arXiv:2404.00498, 2024), for filters of both signs and alternating flips.
 """
 
 from __future__ import annotations
