@@ -1,6 +1,6 @@
 """Measure the module against its peers: ratios, never seconds.
 
-    python benchmarks/bench.py                    every case, on the GPU where there is one
+    python benchmarks/bench.py                    every case for this device, a GPU if there is one
     python benchmarks/bench.py loop checkpoint    these
     python benchmarks/bench.py --list             what there is
 
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(description="Measure the module against its peers, in ratios.")
     add = parser.add_argument
-    add("cases", nargs="*", metavar="CASE", help="names from --list (default: all)")
+    add("cases", nargs="*", metavar="CASE", help="names from --list (default: all for the device)")
     add("--list", action="store_true", help="say what the cases are and do nothing else")
     add("--device", choices=list(SIZES), help="default: cuda where there is one")
     add("--repeats", type=int, default=15, metavar="N", help="pairs for each case (default: 15)")
@@ -151,8 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.list:
         for name, case in CASES.items():
-            bound = f", at most {case.target}" if case.target is not None else ""
-            print(f"{name:<14}{case.question}{bound}")
+            bound = f", at most {case.target:.3g}" if case.target is not None else ""
+            print(f"{name:<14}{case.question}{bound}{' (GPU)' if case.only_gpu else ''}")
         return 0
     unknown = [name for name in options.cases if name not in CASES]
     if unknown:
@@ -162,7 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    record = run(options.cases or list(CASES), SIZES[device], options.repeats)
+    told = [name for name, case in CASES.items() if device == "cuda" or not case.only_gpu]
+    record = run(options.cases or told, SIZES[device], options.repeats)
     print(table(record))
     path = options.out or RESULTS / f"{device}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from vgg_utils.configs import summarise, total
 from vgg_utils.data import ImageData, load_digits
 from vgg_utils.evaluate import evaluate, evaluation_scales, predict, top_k_error
 from vgg_utils.model import VGGNet
@@ -43,7 +44,9 @@ class Size:
     # One training step of a network of full width, colour images, 1,000 classes:
     image: int  # pixels
     batch: int
+    large_batch: int  # for the fast steps, whose activations take half the memory
     steps: int  # in one measurement
+    matmul: int  # side of the square matrix in the product that they are compared with
     # Training of configuration A on the digits, 32x32 pixels:
     width: float
     small_batch: int
@@ -53,8 +56,10 @@ class Size:
 
 
 SIZES = {
-    "cpu": Size("cpu", 64, 4, 1, width=0.125, small_batch=32, copies=1, test_width=0.25),
-    "cuda": Size("cuda", 224, 64, 5, width=1.0, small_batch=256, copies=16, test_width=1.0),
+    "cpu": Size("cpu", 64, 4, 4, 1, 512, width=0.125, small_batch=32, copies=1, test_width=0.25),
+    "cuda": Size(
+        "cuda", 224, 64, 256, 5, 8192, width=1.0, small_batch=256, copies=16, test_width=1.0
+    ),
 }
 
 
@@ -64,6 +69,7 @@ class Case:
 
     The measure is the time that a call takes, or, with `returned`, the number that it returns.
     Where ours does what is asked about `times` over, the excess over 1 is divided by that.
+    With `only_gpu`, a case on a CPU tells nothing, and is run there only when named.
     """
 
     question: str
@@ -71,6 +77,7 @@ class Case:
     build: Callable[[Size], Pair]
     returned: bool = False
     times: Callable[[Size], int] = lambda size: 1
+    only_gpu: bool = False
 
 
 # The networks against torchvision's
@@ -87,27 +94,90 @@ def memory(size: Size, config: str, peer: str) -> Pair:
     return ours, base
 
 
-def stepper(name: str, size: Size) -> Run:
+def stepper(name: str, size: Size, fast: bool = False) -> Run:
     """Return a function that trains configuration A or D, or torchvision's network of that name.
 
     A call makes the steps of one measurement, all on the same images.
     """
-    torch.manual_seed(0)
-    if name.startswith("vgg"):
-        model = getattr(torchvision.models, name)(num_classes=1000)
-    else:
-        model = VGGNet(3, 1000, name)
-    optimizer = sgd(model.to(size.device))
+    gpu = size.device == "cuda"
+    layout = torch.channels_last if fast else torch.contiguous_format
+    model = network(name).to(size.device, memory_format=layout)
+    optimizer = sgd(model)
     images = torch.randn(size.batch, 3, size.image, size.image).to(size.device)
+    images = images.contiguous(memory_format=layout)
     labels = torch.arange(size.batch).to(size.device)
+    net = torch.compile(model) if fast and gpu else model
 
     def train() -> None:
         for _ in range(size.steps):
             optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(model(images), labels).backward()
+            with torch.autocast(size.device, torch.bfloat16, enabled=fast and gpu):
+                loss = F.cross_entropy(net(images), labels)
+            loss.backward()
             optimizer.step()
 
     return train
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    if name.startswith("vgg"):
+        return getattr(torchvision.models, name)(num_classes=1000)
+    return VGGNet(3, 1000, name)
+
+
+# The fast step: bfloat16, channels last, compiled. On a CPU, for tests, in float32, not compiled.
+
+
+def fast_stepper(name: str, size: Size) -> Run:
+    """Return the fast form of `stepper`, with the large batch."""
+    return stepper(name, replace(size, batch=size.large_batch), fast=True)
+
+
+def fast_beside_peer(size: Size) -> Pair:
+    return fast_stepper("D", size), fast_stepper("vgg16", size)
+
+
+def fast_beside_plain(size: Size) -> Pair:
+    """The fast step and the plain one, which is in float32 and NCHW, on as many images."""
+    return fast_stepper("D", size), stepper("D", replace(size, batch=size.large_batch))
+
+
+def fast_beside_product(size: Size) -> Pair:
+    """The fast step, and a product of large matrices with the same number of operations.
+
+    The inverse of the ratio is the share of the product's speed that the step attains.
+    """
+    return fast_stepper("D", size), product(training_flops("D", size), size)
+
+
+def training_flops(config: str, size: Size) -> int:
+    """Return the operations of one step with the large batch.
+
+    An image takes three times its forward pass: in the backward pass each layer makes a product for
+    its weights and one for its input. A multiply-accumulate is two operations.
+    """
+    return 3 * 2 * total(summarise(config, size.image)).macs * size.large_batch
+
+
+def product(flops: int, size: Size) -> Run:
+    """Return a function that multiplies two matrices, once for each step of a measurement.
+
+    The second is a square one of side `size.matmul`; the first is so tall that the product takes
+    `flops` operations, but for a rounding to whole tiles of the GPU's kernels.
+    """
+    side = size.matmul
+    rows = max(1, round(flops / (2 * side**2) / 256)) * 256
+    dtype = torch.bfloat16 if size.device == "cuda" else torch.float32
+    first = torch.randn(rows, side, device=size.device, dtype=dtype)
+    second = torch.randn(side, side, device=size.device, dtype=dtype)
+    out = torch.empty_like(first)
+
+    def multiply() -> None:
+        for _ in range(size.steps):
+            torch.mm(first, second, out=out)
+
+    return multiply
 
 
 def sgd(model: nn.Module) -> torch.optim.Optimizer:
@@ -281,6 +351,13 @@ CASES = {
     "memory_vgg16": Case(
         "VGG-16 peak memory / torchvision's", 1.02, partial(memory, config="D", peer="vgg16"), True
     ),
+    "fast_peak": Case(
+        "fast VGG-16 / matmul, same FLOPs", 1 / 0.6, fast_beside_product, only_gpu=True
+    ),
+    "fast_peer": Case(
+        "fast VGG-16 / torchvision's, as fast", 1.02, fast_beside_peer, only_gpu=True
+    ),
+    "fast_plain": Case("fast VGG-16 / NCHW, float32", 1 / 3, fast_beside_plain, only_gpu=True),
     "loop": Case("fit / a bare loop", 1.03, loop),
     "default": Case("fit's default / NCHW, float32", 0.85, default),
     "tutorial": Case("fit's default / a DataLoader loop", None, tutorial),

@@ -106,6 +106,101 @@ def test_bare_loop_that_computes_something_else_is_noticed(monkeypatch):
         cases.loop(TINY)
 
 
+FAST = ["fast_peak", "fast_peer", "fast_plain"]
+SMALL = replace(TINY, image=32, batch=2, large_batch=3, matmul=64)
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Networks that a test has time for, in place of those of full width; and which were asked."""
+    asked = []
+
+    def network(name):
+        torch.manual_seed(0)
+        asked.append(name)
+        return cases.VGGNet(3, 1000, "A", width=1 / 16, pool_size=1, hidden_features=16)
+
+    monkeypatch.setattr(cases, "network", network)
+    return asked
+
+
+def test_fast_cases_run_on_a_processor_when_named_and_only_then(tmp_path, monkeypatch, narrow):
+    monkeypatch.setitem(cases.SIZES, "cpu", SMALL)
+    assert [name for name, case in cases.CASES.items() if case.only_gpu] == FAST
+    out = tmp_path / "cpu.json"
+    assert bench.main([*FAST, "--device", "cpu", "--repeats", "2", "--out", str(out)]) == 0
+    results = json.loads(out.read_text())["results"]
+    assert narrow == ["D", "D", "vgg16", "D", "D"]
+    assert list(results) == FAST and all(result["ratio"] > 0 for result in results.values())
+    ran = []
+    monkeypatch.setattr(bench, "run", lambda names, size, repeats: ran.append(names) or {})
+    monkeypatch.setattr(bench, "table", lambda record: "")
+    for device in ("cpu", "cuda"):
+        bench.main(["--device", device, "--out", str(out)])
+    assert ran[1] == list(cases.CASES)
+    assert ran[0] == [name for name in cases.CASES if name not in FAST]
+
+
+def test_targets_of_the_fast_cases_are_as_asked():
+    """At least 60% of the matrix product's speed; torchvision's time; a third of the plain time."""
+    targets = [cases.CASES[name].target for name in FAST]
+    assert targets == pytest.approx([1 / 0.6, 1.02, 1 / 3])
+
+
+def test_operations_of_a_step_are_three_forward_passes():
+    """The paper's D at 224 pixels: 15.47 G multiply-accumulates, counted here by other means."""
+    model = cases.VGGNet(3, 1000, "D", width=1 / 16, hidden_features=64).eval()
+    counted = 0
+
+    def count(layer, given, output):
+        nonlocal counted
+        if isinstance(layer, torch.nn.Conv2d):
+            window = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
+        elif isinstance(layer, torch.nn.Linear):
+            window = layer.in_features
+        else:
+            return
+        counted += output.numel() * window
+
+    for module in model.modules():
+        module.register_forward_hook(count)
+    model(torch.zeros(1, 3, 224, 224))
+    rows = cases.summarise("D", 224, width=1 / 16, hidden_features=64)
+    assert cases.total(rows).macs == counted
+    size = replace(SMALL, image=224, large_batch=10)
+    assert cases.training_flops("D", size) == pytest.approx(6 * 10 * 15.47e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("flops", [20e6, 4.1e6])
+def test_product_takes_as_many_operations_in_every_step(flops, monkeypatch):
+    made = []
+    real = torch.mm
+    monkeypatch.setattr(
+        torch, "mm", lambda a, b, out: made.append((a.shape, b.shape)) or real(a, b, out=out)
+    )
+    cases.product(flops, replace(SMALL, steps=3))()
+    (rows, inner), (_, columns) = made[0]
+    assert made == [made[0]] * 3 and inner == columns == 64 and rows % 256 == 0
+    assert abs(2 * rows * inner * columns - flops) <= 2 * 128 * 64 * 64  # half a tile
+
+
+def test_fast_step_has_its_own_layout_and_batch_and_takes_the_same_steps(monkeypatch, narrow):
+    """On a processor it differs from the plain one by the layout alone; the weights agree."""
+    given = []
+    real = cases.VGGNet.forward
+    monkeypatch.setattr(
+        cases.VGGNet, "forward", lambda self, x: given.append((self, x)) or real(self, x)
+    )
+    for run in cases.fast_beside_plain(SMALL):
+        torch.manual_seed(1)  # the same dropout
+        run()
+    (fast, x), (plain, y) = given
+    assert x.is_contiguous(memory_format=torch.channels_last) and y.is_contiguous()
+    assert len(x) == len(y) == 3
+    for one, other in zip(fast.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
 def test_number_of_checkpoints_is_that_of_the_files_written(monkeypatch):
     written = []
     real = checkpoint.save

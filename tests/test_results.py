@@ -1,7 +1,9 @@
 """The runner of the experiments, on runs that only count; and the records the runner made."""
 
 import json
+import shutil
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -87,6 +89,68 @@ def test_written_record_is_compared_with_the_one_before(small, tmp_path, capsys)
     said = capsys.readouterr().out
     assert "beyond the spread: by one, error: 7.33 before, 11.33 now, sd 1.53" in said
     assert "spread: by ten" not in said
+
+
+@pytest.fixture
+def on_gpu(small, monkeypatch):
+    """A machine with a GPU, and four experiments: one is for the CPU, and one fails."""
+    monkeypatch.setattr(results.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(results.torch.cuda, "get_device_name", lambda: "some GPU")
+    kept = {"by ten": {"step": 10, "base": 5}}
+
+    def fail(settings, seed, folder):
+        raise OSError("no data here")
+
+    for name, run, device in (
+        ("for a CPU", count, "cpu"),
+        ("first", count, "cuda"),
+        ("broken", fail, "cuda"),
+        ("second", count, "cuda"),
+    ):
+        monkeypatch.setitem(
+            EXPERIMENTS,
+            name,
+            Experiment(f"What of {name}?", "none", [1, 2], kept, run, device=device),
+        )
+    for name in [one for one in EXPERIMENTS if not EXPERIMENTS[one].question.startswith("What of")]:
+        monkeypatch.delitem(EXPERIMENTS, name)
+
+
+def test_one_command_runs_what_waits_for_a_gpu_and_sums_up(on_gpu, tmp_path, capsys):
+    command = ["--device", "cuda", "--missing"]
+    assert results.main(command) == 1  # one of them failed
+    assert sorted(path.stem for path in results.RECORDS.iterdir()) == ["first", "second"]
+    record = json.loads((results.RECORDS / "first.json").read_text(encoding="utf-8"))
+    assert record["device"] == "some GPU" and len(made) == 4
+    printed = capsys.readouterr()
+    for name in ("first", "second"):
+        assert f"{name}: What of {name}? (some GPU, 0 s)\n  by ten: error 20 ± 7.07" in printed.out
+    assert printed.out.rstrip().endswith("what they finished is kept: broken")
+    assert "OSError: no data here" in printed.err
+    assert results.main(command) == 1
+    assert len(made) == 4  # what has a record is not measured again
+    assert "nothing was measured" in capsys.readouterr().out
+    assert results.main(["--device", "cuda", "first"]) == 0 and len(made) == 6
+
+
+def test_gpu_that_is_not_there_is_named_at_once(on_gpu, monkeypatch, capsys):
+    monkeypatch.setattr(results.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        results.main(["--device", "cuda"])
+    said = capsys.readouterr().err
+    assert "no NVIDIA GPU here; it is needed for first, broken, second" in said and not made
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_make_asks_for_what_has_no_record():
+    done = subprocess.run(
+        ["make", "-n", "-o", ".venv/.ready", "results", "DEVICE=cuda"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "tools/results.py --device cuda --missing" in done.stdout
 
 
 @pytest.mark.parametrize("name", MEASURED)

@@ -213,10 +213,10 @@ def test_faster_arithmetic_is_the_same_training_to_rounding(digits, option):
 
 
 def test_auto_precision_is_float32_on_the_cpu_and_suits_the_gpu(monkeypatch):
-    assert train._precision("auto", torch.device("cpu")) is None
+    assert train.autocast_type("auto", torch.device("cpu")) is None
     for capability, dtype in (((7, 5), torch.float16), ((8, 0), torch.bfloat16)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
-        assert train._precision("auto", torch.device("cuda")) is dtype
+        assert train.autocast_type("auto", torch.device("cuda")) is dtype
 
 
 def test_out_of_memory_says_what_to_try(digits):

@@ -4,6 +4,8 @@
     python tools/results.py                 every experiment for this device, anew
     python tools/results.py digits_a        this one
     python tools/results.py --missing       those without a record
+    python tools/results.py --device cuda --missing
+                                            what waits for a GPU: `make results DEVICE=cuda`
 
 A run that is stopped goes on where it was: every finished seed waits in build/results until its
 experiment is whole. A record holds the question, the settings, every seed's outcome with mean and
@@ -23,7 +25,8 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -190,7 +193,21 @@ def write(name: str, record: dict[str, Any]) -> None:
     print(f"wrote vgg_utils/records/{name}.json")
 
 
-def main() -> int:
+def overview(name: str, record: dict[str, Any]) -> str:
+    """Return a line per variant with its first measures, mean and standard deviation."""
+    lines = [f"{name}: {record['question']} ({record['device']}, {record['seconds']} s)"]
+    for variant, result in record["results"].items():
+        measures = list(result["runs"][0]["measures"])
+        shown = [
+            f"{measure} {result[f'{measure}_mean']} ± {result[f'{measure}_sd']}"
+            for measure in measures[:4]
+        ]
+        more = [f"and {len(measures) - 4} more"] if len(measures) > 4 else []
+        lines.append(f"  {variant}: {', '.join(shown + more)}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Run the book's measured experiments. Stopped, it goes on where it was."
     )
@@ -200,7 +217,7 @@ def main() -> int:
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="for downloads")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a core, one a GPU)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.list:
         for name, experiment in EXPERIMENTS.items():
             there = "recorded" if (RECORDS / f"{name}.json").exists() else "no record"
@@ -214,15 +231,27 @@ def main() -> int:
     names = options.names or [n for n, one in EXPERIMENTS.items() if one.device == device]
     if options.missing:
         names = [name for name in names if not (RECORDS / f"{name}.json").exists()]
+    on_gpu = [name for name in names if EXPERIMENTS[name].device == "cuda"]
+    if on_gpu and not torch.cuda.is_available():
+        parser.error(f"PyTorch finds no NVIDIA GPU here; it is needed for {', '.join(on_gpu)}")
+    done, failed = [], []
     for name in names:
         device = EXPERIMENTS[name].device
         jobs = options.jobs or (1 if device == "cuda" else os.cpu_count() or 1)
         try:
-            write(name, run(name, options.data_dir, jobs))
+            record = run(name, options.data_dir, jobs)
+            write(name, record)
+            done.append(overview(name, record))
         except KeyboardInterrupt:
             print(f"\nstopped; the same command goes on with {name}")
             return 130
-    return 0
+        except Exception:  # whatever it is, the experiments after this one are worth having
+            traceback.print_exc()
+            failed.append(name)
+    print("\n\n".join(["", *done]) if done else "nothing was measured")
+    if failed:
+        print(f"\nfailed, see above; what they finished is kept: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def fit(
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     device = torch.device(device) if device else next(model.parameters()).device
-    half = _precision(precision, device)
+    half = autocast_type(precision, device)
     if channels_last is None:
         onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()
         channels_last = device.type == "cuda" or onednn
@@ -398,7 +398,7 @@ def _has_stalled(history: list[dict[str, float]], patience: int) -> bool:
     return min(since_best, at_this_rate) >= patience
 
 
-def _precision(name: str, device: torch.device) -> torch.dtype | None:
+def autocast_type(name: str, device: torch.device) -> torch.dtype | None:
     """Return the type for autocast, or None for plain float32."""
     if name == "auto":
         if device.type != "cuda":

@@ -1,6 +1,15 @@
 """The book's measured experiments, as data: what is asked, of which networks, data and seeds."""
 
-from experiments import augmentation, depth, evaluation, initialisation, training, transfer
+from experiments import (
+    augmentation,
+    depth,
+    evaluation,
+    evaluation_photos,
+    fast,
+    initialisation,
+    training,
+    transfer,
+)
 
 EXPERIMENTS = {
     **initialisation.EXPERIMENTS,
@@ -9,4 +18,6 @@ EXPERIMENTS = {
     **augmentation.EXPERIMENTS,
     **evaluation.EXPERIMENTS,
     **transfer.EXPERIMENTS,
+    **fast.EXPERIMENTS,
+    **evaluation_photos.EXPERIMENTS,
 }

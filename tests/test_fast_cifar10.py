@@ -1,0 +1,443 @@
+"""The fast run: its schedule, augmentation and whitening against second ways; every switch."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.data import TensorDataset
+
+from vgg_utils import fast_cifar10
+from vgg_utils.data import ImageData, load_digits
+from vgg_utils.fast_cifar10 import TRICKS, Recipe, main, network, one_cycle, shift, train, whiten
+from vgg_utils.train import TrainingError
+
+TINY = Recipe(epochs=2, batch_size=16, width=1 / 32)
+
+
+def colour_data(count: int = 64, side: int = 32) -> ImageData:
+    """Random images whose neighbouring pixels and colours are correlated, as in photographs."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(count, 3, side // 4, side // 4, generator=generator)
+    images = F.interpolate(coarse + coarse.mean(1, keepdim=True), size=side, mode="bilinear")
+    images = 0.2 * images + 0.02 * torch.randn(count, 3, side, side, generator=generator)
+    data = TensorDataset(images, torch.arange(count) % 10)
+    return ImageData(data, data, [str(label) for label in range(10)], torch.zeros(3))
+
+
+@pytest.fixture
+def inputs(monkeypatch):
+    """What the network is given in training, batch by batch."""
+    seen = []
+
+    def recording(*arguments, **options):
+        net = network(*arguments, **options)
+        net.register_forward_pre_hook(
+            lambda module, given: seen.append(given[0]) if module.training else None
+        )
+        return net
+
+    monkeypatch.setattr(fast_cifar10, "network", recording)
+    return seen
+
+
+# The parts
+
+
+@pytest.mark.parametrize("steps", [10, 33, 1000])
+def test_schedule_is_that_of_torch(steps):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1.0, total_steps=steps, pct_start=0.2, anneal_strategy="linear",
+        cycle_momentum=False, div_factor=5, final_div_factor=1e12,
+    )  # fmt: skip
+    for step in range(steps):
+        assert one_cycle(step, steps) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
+        optimizer.step()
+        if step + 1 < steps:
+            schedule.step()
+
+
+def test_shift_is_a_window_of_the_reflected_image():
+    images = torch.rand(40, 3, 12, 9)
+    torch.manual_seed(1)
+    moved = shift(images, 4)
+    torch.manual_seed(1)
+    rows, columns = (torch.randint(-4, 5, (40, 1)).flatten().tolist() for _ in range(2))
+    padded = F.pad(images, (4, 4, 4, 4), mode="reflect")
+    for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
+        assert torch.equal(moved[i], padded[i, :, 4 + row : 16 + row, 4 + column : 13 + column])
+
+
+def test_shift_reaches_every_offset_and_no_other():
+    ramp = torch.arange(20.0).expand(1, 1, 20, 20)
+    images = torch.cat([ramp, ramp.transpose(2, 3)], dim=1).expand(3000, -1, -1, -1)
+    moved = shift(images, 4)[:, :, 10, 10] - 10  # how far the middle pixel came from
+    assert {tuple(offset) for offset in moved.int().tolist()} == {
+        (x, y) for x in range(-4, 5) for y in range(-4, 5)
+    }
+
+
+def test_whitened_outputs_are_uncorrelated_and_held_back_where_there_is_little():
+    images = colour_data(200).train.tensors[0]
+    convolution = nn.Conv2d(3, 54, 3, bias=False)
+    whiten(convolution, images)
+    outputs = convolution(images).transpose(0, 1).flatten(1)  # no padding: whole patches only
+    assert torch.equal(convolution.weight[:27], -convolution.weight[27:])
+    covariance = torch.cov(outputs[:27])
+    patches = images.unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 27)
+    variances = torch.linalg.svdvals(patches - patches.mean(0)) ** 2 / (len(patches) - 1)
+    expected = (variances / (variances + 0.01)).sort().values
+    assert torch.allclose(covariance.diag().sort().values, expected, atol=1e-3)
+    assert torch.allclose(covariance, torch.diag(covariance.diag()), atol=1e-3)
+    assert expected[0] < 0.5 < 0.9 < expected[-1]  # some are held back, some are not
+
+
+def test_network_has_the_layers_that_are_listed_and_no_useless_bias():
+    net = network(3, 10, Recipe())
+    convolutions = [module for module in net if isinstance(module, nn.Conv2d)]
+    assert [c.out_channels for c in convolutions] == [54, 128, 128, 128, 256, 512, 512, 512]
+    assert all(c.kernel_size == (3, 3) and c.bias is None for c in convolutions)
+    assert net[:-1](torch.zeros(2, 3, 32, 32)).shape == (2, 512, 4, 4)
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    net = network(3, 7, replace(TINY, whitening=False), layers="D")
+    assert sum(isinstance(module, nn.Conv2d) for module in net) == 1 + 13
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+
+
+def test_head_takes_the_highest_value_of_each_channel():
+    head = fast_cifar10.Head(4, 3, scale=0.125)
+    x = torch.rand(2, 4, 5, 6)
+    highest = torch.stack([image.flatten(1).max(1).values for image in x])
+    assert torch.allclose(head(x), highest @ head.linear.weight.T / 8)
+
+
+# The switches
+
+
+def groups(recipe):
+    net = network(3, 10, replace(TINY, **recipe))
+    return net, fast_cifar10.parameter_groups(net, replace(TINY, **recipe))
+
+
+def test_every_parameter_but_the_computed_ones_is_in_one_group():
+    net, found = groups({})
+    ids = [id(value) for group in found for value in group["params"]]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {id(value) for value in net.parameters()} - {id(net[0].weight)}
+    net, found = groups({"whitening": False})
+    assert sum(len(group["params"]) for group in found) == len(list(net.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("off", "share", "decay_of_biases", "decay_of_scales"),
+    [
+        ({}, 64, 0, 0),
+        ({"fast_biases": False}, 1, 0, 0),
+        ({"free_biases": False}, 64, 5e-4 / 64, 5e-4),
+        ({"fast_biases": False, "free_biases": False}, 1, 5e-4, 5e-4),
+    ],
+)
+def test_biases_are_fast_and_free_of_decay(off, share, decay_of_biases, decay_of_scales):
+    net, (weights, scales, biases) = groups(off)
+    norms = [module for module in net if isinstance(module, nn.BatchNorm2d)]
+    assert {id(p) for p in biases["params"]} == {id(norm.bias) for norm in norms}
+    assert {id(p) for p in scales["params"]} == {id(norm.weight) for norm in norms}
+    assert (weights["share"], weights["weight_decay"]) == (1, 5e-4)
+    assert (scales["share"], scales["weight_decay"]) == (1, decay_of_scales)
+    assert (biases["share"], biases["weight_decay"]) == (share, decay_of_biases)
+
+
+def test_small_logits_are_an_eighth():
+    nets = []
+    for small in (True, False):
+        torch.manual_seed(0)
+        nets.append(network(3, 10, replace(TINY, small_logits=small)).eval())
+    images = torch.rand(4, 3, 32, 32)
+    assert torch.allclose(8 * nets[0](images), nets[1](images))
+
+
+def test_first_convolution_is_computed_or_learnt():
+    data = colour_data()
+    expected = nn.Conv2d(3, 54, 3, bias=False)
+    images = data.train.tensors[0]
+    whiten(expected, images / images.std((0, 2, 3), keepdim=True))
+    computed = train(data, TINY, device="cpu").model
+    assert torch.equal(computed[0].weight, expected.weight)
+    assert isinstance(computed[1], nn.ReLU)
+    torch.manual_seed(0)
+    start = network(3, 10, replace(TINY, whitening=False))
+    learnt = train(data, replace(TINY, whitening=False), device="cpu").model
+    assert not torch.allclose(learnt[0].weight, start[0].weight, atol=1e-4)
+    assert isinstance(learnt[1], nn.BatchNorm2d)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_rate_follows_the_cycle_or_stays_at_half(on):
+    rates = []
+    handle = register_optimizer_step_pre_hook(
+        lambda optimizer, *_: rates.append([group["lr"] for group in optimizer.param_groups])
+    )
+    try:
+        train(colour_data(), replace(TINY, one_cycle=on), device="cpu")
+    finally:
+        handle.remove()
+    peak = 0.6 * 16 / 512  # the rate of 512 images, scaled to 16
+    shares = [one_cycle(step, 8) if on else 0.5 for step in range(8)]  # 2 epochs of 64 / 16 steps
+    assert rates == [pytest.approx([peak * s, peak * s, 64 * peak * s]) for s in shares]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_momentum_is_nesterovs_or_plain(on):
+    found = []
+    handle = register_optimizer_step_pre_hook(
+        lambda optimizer, *_: found.extend(
+            (group["nesterov"], group["momentum"]) for group in optimizer.param_groups
+        )
+    )
+    try:
+        train(colour_data(), replace(TINY, nesterov=on), device="cpu")
+    finally:
+        handle.remove()
+    assert set(found) == {(on, 0.9)}
+
+
+@pytest.mark.parametrize(("on", "smoothing"), [(True, 0.2), (False, 0.0)])
+def test_labels_are_smoothed_in_training(on, smoothing, monkeypatch):
+    found = []
+    real = F.cross_entropy
+
+    def spy(*arguments, **options):
+        found.append(options["label_smoothing"])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(F, "cross_entropy", spy)
+    train(colour_data(), replace(TINY, label_smoothing=on), device="cpu")
+    assert found == [smoothing] * 8
+
+
+def which(given: torch.Tensor, images: torch.Tensor) -> dict[int, bool]:
+    """Find each training image in a batch: its number, and whether it came mirrored."""
+    found = {}
+    for one in given:
+        for mirrored in (False, True):
+            same = (images.flip(3) if mirrored else images).sub(one).abs().amax((1, 2, 3)) < 1e-5
+            found |= {int(number): mirrored for number in same.nonzero()}
+    return found
+
+
+def test_every_image_is_mirrored_in_every_other_epoch(inputs):
+    data = colour_data()
+    images = data.train.tensors[0]
+    images = images / images.std((0, 2, 3), keepdim=True)
+    recipe = replace(TINY, epochs=3, batch_size=64, shift=False)
+    train(data, recipe, device="cpu")
+    first, second, third = (which(given, images) for given in inputs)
+    assert len(first) == 64 and 16 < sum(first.values()) < 48
+    assert third == first and second == {number: not way for number, way in first.items()}
+
+
+def test_without_flip_and_shift_the_images_come_as_they_are(inputs):
+    data = colour_data(70)  # six images do not fill a batch
+    images = data.train.tensors[0]
+    images = images / images.std((0, 2, 3), keepdim=True)
+    train(data, replace(TINY, flip=False, shift=False), device="cpu")
+    assert [len(given) for given in inputs] == [16] * 8
+    orders = [which(torch.cat(inputs[epoch : epoch + 4]), images) for epoch in (0, 4)]
+    assert all(len(order) == 64 and not any(order.values()) for order in orders)
+    assert list(orders[0]) != list(orders[1])
+
+
+def test_without_flip_images_are_shifted_only(inputs, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        fast_cifar10, "shift", lambda images, pixels: calls.append((len(images), pixels)) or images
+    )
+    data = colour_data()
+    images = data.train.tensors[0] / data.train.tensors[0].std((0, 2, 3), keepdim=True)
+    train(data, replace(TINY, flip=False), device="cpu")
+    assert calls == [(64, 4)] * 2  # all images at once, in each of two epochs
+    assert not any(which(torch.cat(inputs), images).values())
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_layout_is_channels_last_or_plain(on, inputs):
+    model = train(colour_data(), replace(TINY, channels_last=on), device="cpu").model
+    layout = torch.channels_last if on else torch.contiguous_format
+    assert all(given.is_contiguous(memory_format=layout) for given in inputs)
+    assert model[2].weight.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize(("on", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_products_are_in_half_precision_where_the_device_has_it(on, dtype, inputs, monkeypatch):
+    monkeypatch.setattr(fast_cifar10, "autocast_type", lambda name, device: torch.bfloat16)
+    real, products = F.cross_entropy, []
+    monkeypatch.setattr(
+        F,
+        "cross_entropy",
+        lambda x, *rest, **more: products.append(x.dtype) or real(x, *rest, **more),
+    )
+    run = train(colour_data(), replace(TINY, half=on), device="cpu")
+    assert {given.dtype for given in inputs} == set(products) == {dtype}
+    assert all(value.dtype == torch.float32 for value in run.model.parameters())
+
+
+def test_compiled_network_trains_to_the_same_and_the_steps_before_leave_no_trace(monkeypatch):
+    """The steps that compile are at rate zero; with a compiler that does nothing all is equal."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda net: compiled.append(net) or net)
+    plain = train(colour_data(), TINY, device="cpu")
+    assert not compiled
+    other = train(colour_data(), replace(TINY, compile=True), device="cpu")
+    assert compiled == [other.model]
+    same = zip(plain.model.state_dict().values(), other.model.state_dict().values(), strict=True)
+    assert all(torch.equal(one, two) for one, two in same if one.dim())  # dim 0: counts of batches
+
+
+def test_every_trick_has_a_line_in_the_docstring():
+    for name in (*TRICKS, "compile", "epochs", "batch_size", "learning_rate", "weight_decay"):
+        assert f"        {name}: " in Recipe.__doc__
+
+
+# The whole
+
+
+def test_digits_are_learnt():
+    data = load_digits()
+    recipe = Recipe(epochs=3, batch_size=32, width=1 / 16, flip=False)
+    rows = []
+    run = train(data, recipe, device="cpu", report=rows.append)
+    assert run.history == rows and [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["test_error"] < 20  # chance is 90
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    assert 0 < rows[0]["seconds"] < rows[1]["seconds"] < rows[2]["seconds"] == run.seconds
+
+
+def test_seed_fixes_everything_and_matters():
+    first, again, other = (
+        train(colour_data(), TINY, seed=seed, device="cpu") for seed in (1, 1, 2)
+    )
+    weights = [run.model[2].weight for run in (first, again, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    assert [row["train_loss"] for row in first.history] == [
+        row["train_loss"] for row in again.history
+    ]
+
+
+def test_testing_only_at_the_end_changes_nothing_else():
+    each, once = (
+        train(colour_data(), TINY, device="cpu", test_each_epoch=way).history
+        for way in (True, False)
+    )
+    assert [set(each[0]) - set(row) for row in once] == [{"test_error"}, set()]
+    for key in ("epoch", "train_loss"):
+        assert [row[key] for row in each] == [row[key] for row in once]
+    assert each[-1]["test_error"] == once[-1]["test_error"]
+
+
+def test_setting_of_cudnn_is_put_back(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    within = []
+    train(colour_data(), TINY, device="cpu",
+          report=lambda row: within.append(torch.backends.cudnn.benchmark))  # fmt: skip
+    assert within == [True, True] and not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"epochs": 0}, "epochs must be a positive integer, got 0"),
+        ({"batch_size": 2.5}, "batch_size must be a positive integer, got 2.5"),
+        ({"batch_size": 65}, "64 images do not fill a batch of 65: choose a smaller batch_size"),
+        ({"learning_rate": 0}, "learning_rate must be positive, got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
+        ({"weight_decay": -1}, "weight_decay must not be negative, got -1"),
+        ({"width": 0}, "width must be a positive factor, got 0"),
+    ],
+)
+def test_bad_numbers_are_named(change, says):
+    with pytest.raises(ValueError, match=says):
+        train(colour_data(), replace(TINY, **change), device="cpu")
+
+
+def test_images_too_small_for_the_pools_are_refused():
+    with pytest.raises(ValueError, match="4x4 pixels is too small for 3 pools"):
+        train(colour_data(side=4), TINY, device="cpu")
+
+
+def test_loss_that_is_not_finite_stops_the_run():
+    with pytest.raises(TrainingError, match="in epoch 1: try a tenth of the learning rate 1e"):
+        train(colour_data(), replace(TINY, learning_rate=1e30), device="cpu")
+
+
+# The command
+
+COMMAND = ["--width", "0.03", "--batch-size", "16", "--epochs", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def cifar10(monkeypatch):
+    monkeypatch.setattr(fast_cifar10, "load_cifar10", lambda root: colour_data())
+
+
+def test_command_prints_a_row_per_epoch_and_the_mean_over_the_seeds(cifar10, capsys):
+    assert main([*COMMAND, "--seeds", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line.split("  loss")[0] for line in lines[:-2]]
+    assert heads == [f"seed {seed}  epoch  {epoch}" for seed in (1, 2, 3) for epoch in (1, 2)]
+    errors = [float(line.split("error")[1].split("%")[0]) for line in lines[1:-2:2]]
+    mean = 100 - sum(errors) / 3
+    deviation = (sum((100 - error - mean) ** 2 for error in errors) / 2) ** 0.5
+    assert lines[-2] == f"accuracy: {mean:.2f}%, sd {deviation:.2f} (3 seeds, last epoch)"
+    assert lines[-1].startswith("training: ") and " s, sd " in lines[-1]
+
+
+def test_command_hands_its_options_to_the_run(cifar10, monkeypatch):
+    found = []
+    real = train
+
+    def spy(data, recipe, **options):
+        found.append((len(data.train), recipe, options["seed"], options["device"]))
+        return real(data, replace(recipe, compile=False), **options)
+
+    monkeypatch.setattr(fast_cifar10, "train", spy)
+    words = ["--seeds", "1", "--train-size", "40", "--learning-rate", "0.1", "--compile"]
+    assert main([*COMMAND, *words, "--without", "flip", "nesterov"]) == 0
+    recipe = Recipe(
+        epochs=2, batch_size=16, learning_rate=0.1, width=0.03, compile=True, flip=False,
+        nesterov=False,
+    )  # fmt: skip
+    assert found == [(40, recipe, 1, "cpu")]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--seeds", "0"], "error: seeds must be a positive integer, got 0"),
+        (["--train-size", "-1"], "error: train_size must be a positive integer, got -1"),
+        (["--batch-size", "65"], "error: 64 images do not fill a batch of 65"),
+    ],
+)
+def test_command_says_what_is_wrong(cifar10, words, says, capsys):
+    assert main([*COMMAND, *words]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_command_knows_its_tricks(capsys):
+    with pytest.raises(SystemExit):
+        main(["--without", "flipping"])
+    assert "invalid choice: 'flipping'" in capsys.readouterr().err
+
+
+def test_command_warns_where_the_whole_run_takes_hours(monkeypatch, capsys):
+    def stop(root):
+        raise OSError("no data here")
+
+    monkeypatch.setattr(fast_cifar10, "load_cifar10", stop)
+    assert main(["--device", "cpu"]) == 1
+    said = capsys.readouterr().err
+    assert "without a GPU this takes hours" in said and "error: no data here" in said
+    assert main([*COMMAND]) == 1
+    assert "hours" not in capsys.readouterr().err

@@ -1,0 +1,138 @@
+"""Chapter 9: what a fast run reaches, what each of its tricks is worth, and VGG-16 beside it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import TensorDataset
+
+from experiments.base import Experiment, Settings, augmentation
+from vgg_utils.data import ImageData, load_cifar10
+from vgg_utils.fast_cifar10 import LAYERS, TRICKS, Recipe
+from vgg_utils.fast_cifar10 import train as train_fast
+from vgg_utils.model import VGGNet
+from vgg_utils.train import fit
+
+cifar10 = cache(load_cifar10)  # once for all runs of a process
+
+
+def device() -> str:
+    """Return where the experiments for a GPU run; without one, as in the tests, the processor."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def subset(data: ImageData, settings: Settings, seed: int) -> ImageData:
+    """Return settings["train_size"] images, others for every seed, and the first ones for tests."""
+    images, labels = data.train.tensors
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    chosen = order[: settings["train_size"]]
+    tests = (tensor[: settings["test_size"]] for tensor in data.test.tensors)
+    return data._replace(
+        train=TensorDataset(images[chosen], labels[chosen]), test=TensorDataset(*tests)
+    )
+
+
+def fast(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+    """Train by the fast loop; without the tricks in settings["without"].
+
+    `train_seconds` is what the loop counts: see `vgg_utils.fast_cifar10.train`.
+    """
+    data = cifar10(folder)
+    if "train_size" in settings:
+        data = subset(data, settings, seed)
+    numbers = {**settings["recipe"], **settings.get("change", {})}
+    recipe = Recipe(**numbers, **dict.fromkeys(settings.get("without", []), False))
+    run = train_fast(
+        data, recipe, seed=seed, device=settings.get("device", device()),
+        layers=settings.get("layers", LAYERS), test_each_epoch="train_size" not in settings,
+    )  # fmt: skip
+    measures = {"test_error": run.history[-1]["test_error"]}
+    if settings.get("device") == "cpu":  # seconds on a processor that others use say nothing
+        history = [{key: row[key] for key in row if key != "seconds"} for row in run.history]
+        return {"measures": measures, "history": history}
+    return {"measures": {**measures, "train_seconds": run.seconds}, "history": run.history}
+
+
+def vgg16(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+    """Train configuration D by `fit`; or, where the settings have a recipe, by the fast loop."""
+    if "recipe" in settings:
+        return fast(settings, seed, folder)
+    data = cifar10(folder)
+    torch.manual_seed(seed)
+    model = VGGNet(3, len(data.classes), **settings["model"])
+    history = fit(
+        model, data, augment=augmentation(settings, data), seed=seed, device=device(),
+        progress=False, **settings["fit"],
+    )  # fmt: skip
+    return {"measures": {"test_error": history[-1]["test_error"]}, "history": history}
+
+
+def each_off(*names: str) -> dict[str, dict[str, list[str]]]:
+    return {f"without {name}": {"without": [name]} for name in names}
+
+
+FOR_SPEED = ("on_device", "half", "channels_last")
+# The defaults of `Recipe`, written out, so that a record says what it was made with.
+NUMBERS = {
+    "epochs": 24, "batch_size": 512, "learning_rate": 0.6, "weight_decay": 5e-4, "width": 1.0,
+}  # fmt: skip
+
+EXPERIMENTS = {
+    "fast_cifar10": Experiment(
+        question="How well and how fast does the short loop train, and what is each trick worth?",
+        data="CIFAR-10: 50,000 training images, 10,000 test images, each seen once",
+        seeds=[1, 2, 3, 4, 5],
+        variants={
+            "everything": {},
+            "everything, compiled": {"change": {"compile": True}},
+            **each_off(*TRICKS),
+            "batches of 64": {"change": {"batch_size": 64}},
+        },
+        common={"recipe": NUMBERS},
+        run=fast,
+        device="cuda",
+        minutes=45,
+    ),
+    "vgg16_cifar10": Experiment(
+        question="How well does VGG-16 classify small photographs?",
+        data="CIFAR-10: 50,000 training images, 10,000 test images, each seen once",
+        seeds=[1, 2, 3],
+        variants={
+            "D with batch norm": {
+                # At 32 pixels the last map is 1x1, so fc6 has 512 inputs, and needs no more units.
+                "model": {"layer_config": "D", "batch_norm": True, "pool_size": 1,
+                          "hidden_features": 512},
+                "augment": {"shift": 4, "flip": True},
+                "fit": {"epochs": 30, "batch_size": 128, "learning_rate": 0.05,
+                        "drop_at": [18, 26], "precision": "auto"},
+            },
+            "D's convolutions in the fast loop": {
+                "layers": "D", "recipe": {**NUMBERS, "epochs": 30},
+            },
+        },
+        run=vgg16,
+        device="cuda",
+        minutes=15,
+    ),
+    "fast_cifar10_subset": Experiment(
+        question="What is each trick worth in a very short run of a narrow network?",
+        data="2,000 training images of CIFAR-10, another choice for every seed; the first 5,000 "
+        "test images",
+        seeds=[1, 2, 3, 4, 5],  # the settings were chosen while looking at 100 and 101
+        variants={
+            "everything": {},
+            **each_off(*(name for name in TRICKS if name not in FOR_SPEED)),
+        },
+        common={
+            "train_size": 2000,
+            "test_size": 5000,
+            "recipe": {**NUMBERS, "epochs": 5, "batch_size": 50, "width": 0.125},
+            "device": "cpu",
+        },
+        run=fast,
+        minutes=17,
+    ),
+}  # fmt: skip
