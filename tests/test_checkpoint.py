@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -111,6 +112,23 @@ def test_full_disk_loses_nothing_and_says_what_is_safe(tmp_path, monkeypatch, ca
         with pytest.raises(OSError, match=r"000000002.*safe: checkpoint-000000001\.pt") as caught:
             save(tmp_path, 2, {"number": 2})
     assert caught.value.errno == errno.ENOSPC
+    assert names(tmp_path) == ["checkpoint-000000001.pt"]
+    assert load_latest(tmp_path)[1]["number"] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are Unix's")
+def test_write_that_stops_half_way_leaves_the_checkpoint_before(tmp_path):
+    """The operating system itself stops the write, at 1,000 bytes."""
+    import resource
+
+    save(tmp_path, 1, {"number": 1})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"000000002.*safe: checkpoint-000000001\.pt"):
+            save(tmp_path, 2, {"weights": torch.zeros(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert names(tmp_path) == ["checkpoint-000000001.pt"]
     assert load_latest(tmp_path)[1]["number"] == 1
 

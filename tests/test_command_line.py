@@ -1,16 +1,19 @@
 """`python -m vgg_utils.train`: what it says, what it trains with, how it refuses."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 import torch
 from image_files import write_images
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from vgg_utils import command_line
 from vgg_utils.data import DATASETS, ImageData, load_digits, load_folder, load_scenes
 from vgg_utils.download import DownloadError
+from vgg_utils.model import VGGNet
 from vgg_utils.records import load_record
 
 TINY = ["--width", "0.02", "--hidden", "4", "--epochs", "1", "--device", "cpu"]
@@ -25,7 +28,7 @@ def asked(monkeypatch):
         size = options["size"] or command_line.DEFAULTS.get(name, command_line.FOLDER).size
         channels = 1 if name in ("digits", "scenes") else 3
         half = TensorDataset(torch.zeros(2, channels, size, size), torch.zeros(2).long())
-        asked.update(name=name, **options)
+        asked.update(name=name, root=root, **options)
         return ImageData(half, half, ["0"] * 10, torch.zeros(channels))
 
     def train(model, data, **options):
@@ -43,8 +46,9 @@ def test_help_fits_the_screen_and_names_data_sets_and_the_papers_values(capsys, 
         command_line.main(["--help"])
     text = capsys.readouterr().out
     assert max(map(len, text.split("\n"))) <= 80
-    for option in ("config", "dataset", "data-dir", "epochs", "batch-size", "seed", "device"):
-        assert f"--{option} " in text
+    for option in ("config", "dataset", "data-dir", "epochs", "batch-size", "seed", "device",
+                   "out", "resume"):  # fmt: skip
+        assert f"  --{option} " in text
     for name in DATASETS:
         assert f"\n  {name} " in text
 
@@ -54,11 +58,6 @@ def test_help_fits_the_screen_and_names_data_sets_and_the_papers_values(capsys, 
     assert (size, width, hidden) == ("224", "1", "4096")
     assert (int(epochs), int(batch_size)) == (paper["epochs"], paper["batch_size"])
     assert (f"paper: {epochs}" in text, f"paper: {batch_size}" in text) == (True, True)
-    options = command_line._parser().parse_args([])
-    assert options.learning_rate == paper["lr_initial"]
-    assert options.momentum == paper["momentum"]
-    assert options.weight_decay == paper["weight_decay_L2"]
-    assert options.dropout == paper["dropout"]["ratio"]
 
 
 def test_program_is_the_command():
@@ -100,16 +99,40 @@ def test_tabled_sizes_are_those_that_are_loaded(tmp_path):
 
 def test_options_go_where_they_belong(asked):
     words = "--dataset scenes --size 48 --scale 12 40 --epochs 3 --drop-at 2 --no-augment"
-    more = "--pool-size 2 --workers 3 --seed 7 --batch-size 5"
-    assert command_line.main([*words.split(), *more.split(), "--device", "cpu"]) == 0
+    words += " --pool-size 2 --workers 3 --seed 7 --batch-size 5 --device cpu --data-dir there"
+    words += " --learning-rate 0.02 --momentum 0.8 --weight-decay 0.1 --out runs --resume"
+    words += " --save-every 9 --precision bfloat16"
+    words += " --config B --width 0.125 --hidden 6 --dropout 0.3"
+    assert command_line.main(words.split()) == 0
     expected = {"name": "scenes", "size": 48, "scale": (12, 40), "epochs": 3, "drop_at": [2]}
     expected |= {"plateau": None, "augment": None, "workers": 3, "seed": 7, "batch_size": 5}
+    expected |= {"device": "cpu", "root": "there", "learning_rate": 0.02, "momentum": 0.8}
+    expected |= {"weight_decay": 0.1, "out": "runs", "resume": True, "save_every": 9}
+    expected |= {"precision": "bfloat16"}
     assert {name: asked[name] for name in expected} == expected
+    torch.manual_seed(7)  # the seed sets the weights too
+    model = VGGNet(1, 10, "B", width=1 / 8, pool_size=2, hidden_features=6, dropout=0.3)
+    assert str(asked["model"]) == str(model)
+    for name, value in model.state_dict().items():
+        assert torch.equal(asked["model"].state_dict()[name], value), name
+
+
+def test_without_options_the_papers_values_reach_the_training(asked):
+    paper = {name: fact["value"] for name, fact in load_record("paper")["training"].items()}
+    assert command_line.main(["--device", "cpu"]) == 0
+    assert asked["learning_rate"] == paper["lr_initial"]
+    assert asked["momentum"] == paper["momentum"]
+    assert asked["weight_decay"] == paper["weight_decay_L2"]
+    dropped = [layer.p for layer in asked["model"].classifier if isinstance(layer, nn.Dropout)]
+    assert dropped == [paper["dropout"]["ratio"]] * 2
 
 
 def test_command_trains_and_refuses_plainly(tmp_path, capsys):
     assert command_line.main([*TINY, "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "history.json").exists()
+    names = ["checkpoint-000000000.pt", "checkpoint-000000041.pt", "history.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    (row,) = json.loads((tmp_path / "history.json").read_text())
+    assert row["epoch"] == 1 and 0 <= row["test_error"] <= 100
     assert "epoch 1: test error" in capsys.readouterr().out
     assert command_line.main([*TINY, "--out", str(tmp_path)]) == 1
     assert "holds checkpoints already" in capsys.readouterr().err

@@ -207,6 +207,15 @@ def test_scenes_as_a_data_set():
     assert data.train.tensors[0].mean().abs() < 1e-6
 
 
+def test_scenes_follow_from_the_seed():
+    one, same, other = (load_scenes(train_size=9, test_size=9, seed=seed) for seed in (1, 1, 2))
+    for half in ("train", "test"):
+        images, labels = getattr(one, half).tensors
+        assert torch.equal(images, getattr(same, half).tensors[0])
+        assert torch.equal(labels, getattr(same, half).tensors[1])
+        assert not torch.equal(images, getattr(other, half).tensors[0])
+
+
 # Augmentation
 
 

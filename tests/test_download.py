@@ -92,6 +92,18 @@ def test_good_server_gives_the_file_and_is_asked_once(server, get):
     assert arrived(get("missing", checksum="sha256:" + hashlib.sha256(CONTENT).hexdigest()))
 
 
+def test_one_server_after_the_other_until_one_is_right(server, get, capsys):
+    """Of one that stalls, one that breaks off and one that lies, nothing is left in the file."""
+    assert arrived(get("stall", "cut-norange", "wrong", "fine", progress=True))
+    paths = [path for path, _ in server.seen]
+    assert list(dict.fromkeys(paths)) == ["/stall", "/cut-norange", "/wrong", "/fine"]
+    assert server.seen[-1] == ("/fine", None)
+    shown = capsys.readouterr().err
+    for text in ("stalled", "cut off after", "sent other bytes"):  # as it happens, one line each
+        assert text in shown
+    assert "/512k" in shown  # the bar, with how much there is to come
+
+
 def test_file_that_is_there_but_wrong_is_fetched_anew(get, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "file.bin").write_bytes(CONTENT[:-1])

@@ -1,5 +1,6 @@
 """A run killed at any moment and resumed is, on the CPU, the run never interrupted, to the bit."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -166,6 +167,15 @@ def finished(tmp_path):
     return tmp_path
 
 
+def test_cut_off_checkpoint_costs_the_steps_since_the_one_before(finished):
+    """Of the last two, the newer is cut off: the run goes on from the older, to the same end."""
+    whole = fit(small_net(), small_data(), **OPTIONS)
+    newest = sorted(finished.glob("checkpoint-*.pt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match=rf"{newest.name} is damaged.*before it is tried"):
+        assert fit(small_net(), small_data(), out=finished, resume=True, **OPTIONS) == whole
+
+
 def test_run_is_not_overwritten(finished):
     with pytest.raises(FileExistsError, match="holds checkpoints already"):
         fit(small_net(), small_data(), out=finished, **OPTIONS)
@@ -236,10 +246,20 @@ def test_training_does_not_wait_for_the_disk_but_the_run_ends_after_it(tmp_path,
     assert len(json.loads((tmp_path / "history.json").read_text("utf-8"))) == 3
 
 
-def test_folder_that_cannot_be_made_stops_before_training(tmp_path):
+def test_folder_that_cannot_be_made_or_written_to_stops_before_training(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
+    net = small_net()
     with pytest.raises(OSError, match="cannot make the folder"):
-        fit(small_net(), small_data(), out=tmp_path / "file" / "run", **OPTIONS)
+        fit(net, small_data(), out=tmp_path / "file" / "run", **OPTIONS)
+
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(checkpoint, "open", refuse, raising=False)
+    with pytest.raises(OSError, match=r"could not write .*Permission denied.*safe: none"):
+        fit(net, small_data(), out=tmp_path / "run", **OPTIONS)
+    for name, value in small_net().state_dict().items():
+        assert torch.equal(net.state_dict()[name], value), name
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise there")

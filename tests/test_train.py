@@ -150,12 +150,19 @@ def test_last_batch_of_one_joins_its_neighbour():
 
 
 def test_infinite_loss_stops_at_once_and_says_where(digits):
+    """At the step of the broken image, before its gradient reaches the weights."""
     images, labels = digits.train.tensors
     broken = images.clone()
     broken[5] = float("nan")
     data = digits._replace(train=TensorDataset(broken, labels))
-    with pytest.raises(RuntimeError, match=r"epoch 1, step \d+, with a learning rate of 0.01"):
-        fit(small_net(), data, progress=False)
+    torch.manual_seed(0)  # as fit does
+    step = torch.randperm(len(images)).tolist().index(5) // 32 + 1
+    assert step > 1
+    says = f"the loss is nan at epoch 1, step {step}, with a learning rate of 0.01: try a tenth"
+    net = small_net()
+    with pytest.raises(train.TrainingError, match=says):
+        fit(net, data, progress=False)
+    assert all(value.isfinite().all() for value in net.parameters())
 
 
 @pytest.mark.parametrize(
@@ -219,16 +226,56 @@ def test_auto_precision_is_float32_on_the_cpu_and_suits_the_gpu(monkeypatch):
         assert train.autocast_type("auto", torch.device("cuda")) is dtype
 
 
-def test_out_of_memory_says_what_to_try(digits):
+class Block:
+    """A piece of a pretended memory; it is free again when nothing refers to it."""
+
+    room, used = 60, 0
+
+    def __init__(self, size):
+        self.size = 0
+        if Block.used + size > Block.room:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        self.size = size
+        Block.used += size
+
+    def __del__(self):
+        Block.used -= self.size
+
+
+class Keep(torch.autograd.Function):
+    """Keep a block until the backward pass, as a layer keeps its input."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.block = Block(len(x))
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+@pytest.mark.parametrize(("room", "fits"), [(60, 20), (12, 5), (4, 1), (2, None)])
+def test_out_of_memory_names_the_batch_that_fits(digits, monkeypatch, room, fits):
+    """Two layers keep their input: with batches of 40 in 60 units, the second finds no room."""
+
     class Large(nn.Linear):
         def forward(self, x):
-            if self.training and len(x) > 20:
-                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
-            return super().forward(x.flatten(1))
+            x = Keep.apply(super().forward(x.flatten(1)))
+            return Keep.apply(x)
 
-    with pytest.raises(train.TrainingError, match="batches of 40 images: try batch_size=20"):
-        fit(Large(256, 10), digits, batch_size=40, progress=False)
-    fit(Large(256, 10), digits, batch_size=20, epochs=1, progress=False)
+    monkeypatch.setattr(Block, "room", room)
+    few = digits._replace(train=TensorDataset(*(half[:81] for half in digits.train.tensors)))
+    few = few._replace(test=TensorDataset(*(half[:1] for half in digits.test.tensors)))
+    net = Large(256, 10)
+    before = net.weight.clone()
+    advice = f"try batch_size={fits}, which fits" if fits else "try a smaller network"
+    with pytest.raises(train.TrainingError, match=f"batches of 40 images: {advice}"):
+        fit(net, few, batch_size=40, progress=False)
+    assert torch.equal(net.weight, before)
+    assert Block.used == 0
+    if fits:  # also at the end of the epoch, where the 81st image joins the last batch
+        fit(net, few, batch_size=fits, epochs=1, progress=False)
 
 
 def test_out_of_memory_in_testing_says_what_to_try(digits):

@@ -25,8 +25,9 @@ import json
 import math
 import random
 import sys
+import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -124,10 +125,11 @@ def fit(
     augments the whole batch of a set in memory, so that all draw the same random numbers.
 
     Raises ValueError for a setting out of range, or for `augment` with images from files;
-    TrainingError as soon as the loss is not finite, or when memory runs out; FileExistsError when
-    `out` holds another run's checkpoints and `resume` is off; CheckpointError when they cannot be
-    used; OSError for an image that cannot be read, or when `out` cannot be written to at the start.
-    Later on that is a warning: training goes on, and what was saved stays.
+    TrainingError as soon as the loss is not finite, or when memory runs out, with a batch size that
+    fits; FileExistsError when `out` holds another run's checkpoints and `resume` is off;
+    CheckpointError when they cannot be used; OSError for an image that cannot be read, or when
+    `out` cannot be written to at the start. Later on that is a warning: training goes on, and what
+    was saved stays.
     """
     epochs, batch_size = positive("epochs", epochs), positive("batch_size", batch_size)
     drop_at = [positive("each epoch in drop_at", epoch) for epoch in drop_at]
@@ -293,7 +295,9 @@ class _Run:
         if place.order is None:
             place.order = torch.randperm(len(self.train))
         order = split(place.order, batch_size)[place.step :]
-        with _memory_explained(f"with batches of {batch_size} images", batch_size, self.device):
+        images = labels = None
+        where = f"with batches of {batch_size} images"
+        with _memory_explained(where, self.device, lambda: self._smaller_batch(images, labels)):
             shares = self.train.training(order, place.epoch)
             for index, (images, labels) in zip(order, shares, strict=True):
                 loss = self._step(images, labels, len(index))
@@ -328,6 +332,32 @@ class _Run:
             self.optimizer.step()
         return value
 
+    def _smaller_batch(self, images: torch.Tensor | None, labels: torch.Tensor | None) -> str:
+        """Name the first half, quarter, ... of the batch for which a step finds memory."""
+        if images is None or labels is None:  # not even the first batch could be fetched
+            return _advice(self.settings["batch_size"] // 2)
+        count = len(images) // 2
+        while count:
+            try:
+                # One more, for a last image without a batch joins the one before it.
+                self._use_memory(images[: count + 1], labels[: count + 1])
+                return f"{_advice(count * rank_and_processes()[1])}, which fits"
+            except torch.cuda.OutOfMemoryError as error:
+                traceback.clear_frames(error.__traceback__)
+                count //= 2
+        return _advice(0)
+
+    def _use_memory(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Use as much memory as a step with these images does, and change no weight."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model.eval()  # batch normalisation refuses to train on a single image
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        # The first step makes room for the momentum too.
+        _momentum = [] if self.optimizer.state else [torch.empty_like(w) for w in weights]
+        with self._cast():
+            loss = F.cross_entropy(self.model(images), labels)
+        torch.autograd.grad(loss, weights)  # unlike backward(), it waits for no other process
+
     def end_epoch(self) -> Row:
         """Return the epoch's row of the history; set the next epoch's rate; save."""
         place, drop_at, plateau = self.place, self.settings["drop_at"], self.settings["plateau"]
@@ -356,8 +386,9 @@ class _Run:
         logits, labels = [], []
         where = f"in testing, with batches of {self.test.evaluation_batch} images"
         from_files = isinstance(self.test, FromFiles)
-        batch_size = self.settings["batch_size"] if from_files else None
-        with self._cast(), _memory_explained(where, batch_size, self.device):
+        # In memory, testing takes batches of its own; of files, those of training.
+        half = self.settings["batch_size"] // 2 if from_files else 0
+        with self._cast(), _memory_explained(where, self.device, lambda: _advice(half)):
             for images, targets in self.test.evaluation():
                 logits.append(predict(self.model, images))
                 labels.append(targets)
@@ -412,17 +443,21 @@ def autocast_type(name: str, device: torch.device) -> torch.dtype | None:
 
 
 @contextlib.contextmanager
-def _memory_explained(where: str, batch_size: int | None, device: torch.device) -> Iterator[None]:
-    """Turn the GPU's "out of memory" into what to try: half of `batch_size`, where it matters."""
+def _memory_explained(
+    where: str, device: torch.device, advice: Callable[[], str]
+) -> Iterator[None]:
+    """Turn the GPU's "out of memory" into what to try."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
-        advice = "a smaller network or smaller images"
-        if batch_size is not None and batch_size > 1:
-            advice = f"batch_size={batch_size // 2}"
+        traceback.clear_frames(error.__traceback__)  # they hold what the failed pass had made
         raise TrainingError(
-            f"out of memory on {device} {where}: try {advice}; precision='auto' needs less too"
+            f"out of memory on {device} {where}: try {advice()}; precision='auto' needs less too"
         ) from error
+
+
+def _advice(batch_size: int) -> str:
+    return f"batch_size={batch_size}" if batch_size else "a smaller network or smaller images"
 
 
 def _state_to_resume(out: Path, resume: bool, settings: dict[str, Any]) -> dict[str, Any] | None:

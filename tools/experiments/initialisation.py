@@ -64,7 +64,7 @@ def start_and_train(settings: Settings, seed: int, folder: Path) -> dict[str, An
 
 
 NET = {"width": 0.125, "pool_size": 1, "hidden_features": 512}
-FIT = {"epochs": 8, "batch_size": 32, "channels_last": True}
+FIT = {"epochs": 8, "batch_size": 32}
 
 
 def net(config: str, init: str | float, **options: Any) -> dict[str, Any]:
