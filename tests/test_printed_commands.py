@@ -25,10 +25,11 @@ PAGES = [
     ROOT / "README.md", ROOT / "vgg_utils" / "train.py",
     *sorted((ROOT / "book").rglob("*.md")), *sorted((ROOT / "book").glob("*.ipynb")),
 ]  # fmt: skip
-SMALL = (
-    "--config A --size 32 --width 0.02 --hidden 8 --dropout 0 --epochs 2 --batch-size 8 "
-    "--device cpu --workers 0"
-).split()
+SMALL = [
+    "--config", "A", "--size", "32", "--width", "0.02", "--hidden", "8", "--dropout", "0",
+    "--epochs", "2", "--batch-size", "8", "--device", "cpu", "--workers", "0",
+]  # fmt: skip
+COMMAND = re.compile(r"^[ `]*(\S*(?:torchrun|python) [^`\n]*-m vgg_utils\.train.*)", re.M)
 
 
 def commands(path):
@@ -38,8 +39,7 @@ def commands(path):
         cells = nbformat.read(path, as_version=4).cells
         text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     joined = re.sub(r"\\+\n\s*", "", text)  # a line that goes on
-    lines = re.findall(r"^[ `]*((?:\S*torchrun|\S*python) [^`\n]*-m vgg_utils\.train.*)", joined, re.M)
-    return [shlex.split(re.split(r"  +|`", line)[0]) for line in lines]
+    return [shlex.split(re.split(r"  +|`", line)[0]) for line in COMMAND.findall(joined)]
 
 
 PRINTED = [(path, words) for path in PAGES for words in commands(path)]
