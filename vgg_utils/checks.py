@@ -1050,3 +1050,91 @@ def _from_torchvision_to_the_authors(answer: Any) -> str | None:
     if is_like(((pixels - mean) / std + mean).mul(std).flip(0) * 255 - bgr):
         return "Undo in the opposite order: multiply by the deviation, then add the mean."
     return "Multiply by the deviation, add the mean, times 255, reverse the channels, subtract."
+
+
+# Chapter 9
+
+
+@_exercise("9.1")
+def _batch_that_fills_fc7(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    fc7 = next(row for row in summarise("D") if row.name == "fc7")
+    balance, size, values = 989e12 / 3.35e12, 2, 2 * fc7.activations  # in and out, an image
+
+    def least(parameters: int, values: int, size: int = size) -> int:
+        """Images for which 2 MACs N / (size (values N + parameters)) reaches the balance point."""
+        return math.ceil(balance * size * parameters / (2 * fc7.macs - balance * size * values))
+
+    if answer in (least(fc7.parameters, values), least(fc7.macs, values)):  # with or without biases
+        return None
+    if answer in (least(fc7.parameters, 0), least(fc7.macs, 0)):
+        return "That counts the weights alone; inputs and outputs cross memory too."
+    if answer == least(fc7.macs, values) - 1:
+        return "One short: there it just still waits for memory."
+    if answer in (least(fc7.parameters, fc7.activations), least(fc7.macs, fc7.activations)):
+        return "That counts inputs or outputs; both cross memory."
+    if answer in (least(fc7.parameters, values, 4), least(fc7.macs, values, 4)):
+        return "That is with numbers of 4 bytes; the H100's peak here is for 2."
+    return "Find the batch at which the operations of fc7 over its bytes reach 295."
+
+
+@_exercise("9.2")
+def _gradient_of_unequal_shares(answer: Any) -> str | None:
+    if not callable(answer):
+        return f"A function is asked for, and this is {type(answer).__name__}."
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(2, 3, generator=generator) for _ in range(3)]
+    sizes = [128, 96, 32]
+    kept = [gradient.clone() for gradient in gradients]
+    try:
+        got = answer(gradients, sizes)
+    except (TypeError, RuntimeError, ValueError, AttributeError, IndexError) as error:
+        return f"Calling it with three gradients and three sizes fails: {error}."
+    if not all(map(torch.equal, gradients, kept)):
+        return "The function changes the gradients that it is given; make new tensors."
+    if not isinstance(got, torch.Tensor):
+        return f"The function should return a tensor; it returns {type(got).__name__}."
+    if got.shape != gradients[0].shape:
+        return f"The result should have the gradients' shape (2, 3); it has {tuple(got.shape)}."
+    sums = [size * gradient for size, gradient in zip(sizes, gradients, strict=True)]
+    right = torch.stack(sums).sum(0) / sum(sizes)
+    if torch.allclose(got.to(right), right, rtol=1e-4, atol=1e-6):
+        return None
+    for wrong, says in (
+        (torch.stack(gradients).mean(0), "That is the plain average, right for equal shares."),
+        (torch.stack(gradients).sum(0), "Those are means: weigh each by its number of images."),
+        (right * sum(sizes), "That is the gradient of the summed loss; the mean is asked for."),
+        (right * sum(sizes) / 3, "Divide by the number of images, not by that of devices."),
+    ):
+        if torch.allclose(got.to(wrong), wrong, rtol=1e-4, atol=1e-6):
+            return says
+    return "Multiply each gradient by its share's size, add up, and divide by all images."
+
+
+@_exercise("9.3")
+def _images_for_fewer_bytes(answer: Any) -> str | None:
+    if complaint := _not_a_number(answer):
+        return complaint
+    rate, link = 0.40 * 989e12, 25e9
+    full, pooled = total(summarise("D")), total(summarise("D", pool_size=1))
+
+    def meet(parameters: int, macs: int, factor: float = 1.0) -> float:
+        return factor * 8 * parameters * rate / (6 * macs * link)
+
+    right = meet(pooled.parameters, pooled.macs)
+    if _near(answer, right, 0.51):  # in whole images too
+        return None
+    if _near(answer, meet(full.parameters, full.macs), 0.51):
+        return "That is the full D; its fc6 has seven times seven times as many weights."
+    if _near(answer, right / 0.40, 0.6) or _near(answer, right * 0.40, 0.26):
+        return "The H100 reaches 40% of its peak here."
+    if _near(answer, right / 2, 0.26):
+        return "Each byte is sent twice in the ring, and a parameter has 4 bytes: 8 in all."
+    if _near(answer, right * 3, 0.6) or _near(answer, right * 6, 1.1) or _near(answer, right * 2):
+        return "A step takes 6 operations for each MAC of an image: three passes of two."
+    if _near(answer, right * 25 / 450, 0.06):
+        return "That is over NVLink; the network moves 25 GB/s."
+    return "Put the parameters and MACs of the network with pool_size=1 into the formula for b*."
