@@ -338,7 +338,7 @@ def test_figure_of_the_receptive_field_answers_the_keyboard(
     assert len(set(texts)) == 4, texts
 
 
-@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 150), ("book/02_receptive_field", 350)])
+@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 160), ("book/02_receptive_field", 350)])
 def test_pages_are_light(name: str, limit: int, page: Any, address: str, site: Path) -> None:
     """Guard the first load, in kB as compressed by a host, without images and fonts."""
     loaded: set[str] = set()
