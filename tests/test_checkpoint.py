@@ -117,20 +117,24 @@ def test_full_disk_loses_nothing_and_says_what_is_safe(tmp_path, monkeypatch, ca
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are Unix's")
-def test_write_that_stops_half_way_leaves_the_checkpoint_before(tmp_path):
+def test_write_that_stops_half_way_leaves_what_was_there(tmp_path):
     """The operating system itself stops the write, at 1,000 bytes."""
     import resource
 
     save(tmp_path, 1, {"number": 1})
+    checkpoint.write_atomically(tmp_path / "history.json", b"[]")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(OSError, match=r"000000002.*safe: checkpoint-000000001\.pt"):
             save(tmp_path, 2, {"weights": torch.zeros(1000)})
+        with pytest.raises(OSError, match="File too large"):
+            checkpoint.write_atomically(tmp_path / "history.json", bytes(2000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert names(tmp_path) == ["checkpoint-000000001.pt"]
+    assert names(tmp_path) == ["checkpoint-000000001.pt", "history.json"]
     assert load_latest(tmp_path)[1]["number"] == 1
+    assert (tmp_path / "history.json").read_bytes() == b"[]"
 
 
 def test_partial_file_of_a_killed_process_is_ignored_and_cleared(tmp_path):
