@@ -94,7 +94,7 @@ EXPERIMENTS = {
         common={"recipe": NUMBERS},
         run=fast,
         device="cuda",
-        minutes=45,
+        minutes=45,  # an estimate: it has not run yet
     ),
     "vgg16_cifar10": Experiment(
         question="How well does VGG-16 classify small photographs?",
@@ -115,7 +115,7 @@ EXPERIMENTS = {
         },
         run=vgg16,
         device="cuda",
-        minutes=15,
+        minutes=15,  # an estimate: it has not run yet
     ),
     "fast_cifar10_subset": Experiment(
         question="What is each trick worth in a very short run of a narrow network?",
