@@ -320,23 +320,22 @@ EXPERIMENTS = {
             "fc6 and fc7, PCR": table_8("fc", "PCR"),
             "all, SCR": table_8("all", "SCR"),
             "all, PCR": table_8("all", "PCR", whole_image=True),
-            "fc6 and fc7, SCR, 56 epochs": table_8("fc", "SCR", LONG),
-            "fc6 and fc7, PCR, 56 epochs": table_8("fc", "PCR", LONG),
-            "all, SCR, 56 epochs": table_8("all", "SCR", LONG),
-            "all, PCR, 56 epochs": table_8("all", "PCR", LONG, whole_image=True),
             "fc6 and fc7, SCR, untrained start": table_8("fc", "SCR", start="untrained"),
-            "fc6 and fc7, SCR, 56 epochs, untrained start": table_8(
-                "fc", "SCR", LONG, start="untrained"
-            ),
             "all, SCR, untrained start": table_8("all", "SCR", start="untrained"),
             "all, SCR, 200 boxes": table_8("all", "SCR", 80, boxes=FEW),
             "all, SCR, 200 boxes, untrained start": table_8(
                 "all", "SCR", 80, boxes=FEW, start="untrained"
             ),
+            "fc6 and fc7, SCR, 56 epochs": table_8("fc", "SCR", LONG),
+            "fc6 and fc7, PCR, 56 epochs": table_8("fc", "PCR", LONG),
+            "fc6 and fc7, SCR, 56 epochs, untrained start": table_8(
+                "fc", "SCR", LONG, start="untrained"
+            ),
+            "all, PCR, 56 epochs": table_8("all", "PCR", LONG, whole_image=True),
         },
         common={"classifier": CLASSIFIER, "start": "classifier", "boxes": None},
         run=localisation,
-        minutes=35,
+        minutes=30,
     ),
     "features": Experiment(
         question="How many labelled examples do new classes need on the features of a trained net?",
