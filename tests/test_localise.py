@@ -255,7 +255,7 @@ def test_grad_cam_agrees_with_hooks_on_a_whole_pass(last):
     maps, gradient = kept["maps"].detach().numpy(), kept["maps"].grad.numpy()
     expected = np.einsum("nc,nchw->nhw", gradient.mean(axis=(2, 3)), maps).clip(0)
     net.zero_grad(set_to_none=True)
-    found = grad_cam(net, images, classes)
+    found = grad_cam(net, images, classes, batch_size=3)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-6)
     assert expected.max() > 0
     assert all(parameter.grad is None for parameter in net.parameters())

@@ -226,8 +226,10 @@ def merge_boxes(
     """Merge the predictions (M, 4) of several squares greedily, and add up their scores (M,).
 
     The two boxes of greatest IoU become one, until no two reach `least_iou`. A merged box is the
-    mean of all predictions it is made of, and its score their sum. Sermanet et al. pair boxes by a
-    score of centre distance and shared area whose scale they do not give; IoU stands for it here.
+    mean of all predictions it is made of, each counting alike, and its score their sum. Sermanet et
+    al. pair boxes by a score of centre distance and shared area whose scale they do not give; IoU
+    stands for it here. They average the coordinates of the two boxes, and do not say whether one
+    that is merged already counts for more.
 
     Returns boxes (K, 4) and scores (K,), the highest score first.
     """
@@ -251,7 +253,9 @@ def merge_boxes(
     return torch.from_numpy(means[order]).float(), torch.from_numpy(sums[order]).float()
 
 
-def grad_cam(model: VGGNet, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+def grad_cam(
+    model: VGGNet, images: torch.Tensor, classes: torch.Tensor, *, batch_size: int = 64
+) -> torch.Tensor:
     """Return where the evidence for a class lies: (N, height, width), on the grid of the last map.
 
     The last convolution's map, before the last pool where there is one, is summed over channels,
@@ -260,15 +264,23 @@ def grad_cam(model: VGGNet, images: torch.Tensor, classes: torch.Tensor) -> torc
     Arguments:
         images: (N, channels, side, side), centred.
         classes: (N,), the class to ask for in each image.
+        batch_size: the most images on the model's device at a time. The answer is on the CPU.
     """
     layers = list(model.eval().features)
     end = len(layers) - isinstance(layers[-1], nn.MaxPool2d)
-    maps = model.features[:end](images).detach().requires_grad_()
-    pooled = model.avgpool(model.features[end:](maps))
-    logits = model.classifier(torch.flatten(pooled, 1))
-    (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), maps)
-    weights = gradient.mean(dim=(2, 3), keepdim=True)  # (N, channels, 1, 1)
-    return (weights * maps).sum(dim=1).relu().detach()
+    device = next(model.parameters()).device
+    heat = []
+    for part, wanted in zip(images.split(batch_size), classes.split(batch_size), strict=True):
+        with torch.no_grad():  # below the last map no gradient is asked for
+            maps = model.features[:end](part.to(device))
+        maps.requires_grad_()
+        pooled = model.avgpool(model.features[end:](maps))
+        logits = model.classifier(torch.flatten(pooled, 1))
+        chosen = logits.gather(1, wanted.to(device)[:, None]).sum()
+        (gradient,) = torch.autograd.grad(chosen, maps)
+        weights = gradient.mean(dim=(2, 3), keepdim=True)  # (N, channels, 1, 1)
+        heat.append((weights * maps).sum(dim=1).relu().detach().cpu())
+    return torch.cat(heat)
 
 
 def voc_box(path: str | Path) -> tuple[float, float, float, float]:
