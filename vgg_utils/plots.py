@@ -158,8 +158,7 @@ def dot_rows(
     axis.margins(x=0.1)
     axis.locator_params(axis="x", nbins=6)
     axis.grid(False, axis="y")
-    for row in range(1, len(labels), 2):
-        axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
+    _shade_rows(axis, len(labels))
     if len(series) > 1:
         axis.legend(
             loc="lower left",
@@ -169,6 +168,12 @@ def dot_rows(
             handletextpad=0.1,
             columnspacing=1.0,
         )
+
+
+def _shade_rows(axis: Axes, count: int) -> None:
+    """Shade every second of `count` rows, so that the eye keeps to its row."""
+    for row in range(1, count, 2):
+        axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
 
 
 def step_rows(axis: Axes, labels: Sequence[str], values: Sequence[float]) -> None:
@@ -660,8 +665,7 @@ def seed_rows(
             format(mean, value_format), (max(mean + spread, *values), row),
             (7, 0), textcoords="offset points", va="center",
         )  # fmt: skip
-        if row % 2:
-            axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
+    _shade_rows(axis, len(results))
     axis.set_yticks(range(len(results)), list(results))
     axis.set_ylim(len(results) - 0.5, -0.5)
     axis.tick_params(left=False)
@@ -721,8 +725,7 @@ def paper_beside_ours(
         axis.set_title(title)
         axis.tick_params(left=False)
         axis.grid(False, axis="y")
-        for row in range(1, len(labels), 2):
-            axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
+        _shade_rows(axis, len(labels))
     if len(ours) > 1:
         figure.legend(*right.get_legend_handles_labels(), loc="outside lower right",
                       ncols=len(ours))  # fmt: skip

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from experiments.base import Experiment, Settings
+from experiments.base import Experiment, Settings, subset
 from experiments.training import SMALL_A
 from vgg_utils.augment import (
     colour_statistics,
@@ -99,14 +99,10 @@ def scenes(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
 
 def cifar10_subset(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     """Train on a few images of CIFAR-10, another choice for every seed; test on the same ones."""
-    whole = load_cifar10(folder)
-    images, labels = whole.train.tensors
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    chosen = order[: settings["train_size"]]
-    test = [tensor[: settings["test_size"]] for tensor in whole.test.tensors]
+    data = subset(load_cifar10(folder), settings, seed)
+    test = data.test.tensors
     watched = TensorDataset(*(tensor[:100] for tensor in test))  # a test at every epoch costs time
-    data = whole._replace(train=TensorDataset(images[chosen], labels[chosen]), test=watched)
-    model, history = _train(settings, data, seed)
+    model, history = _train(settings, data._replace(test=watched), seed)
     return {
         "measures": {"error": top_k_error(predict(model, test[0]), test[1])},
         "train_loss": [row["train_loss"] for row in history],

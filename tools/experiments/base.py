@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import TensorDataset
 
 from vgg_utils.augment import random_flip, random_shift
 from vgg_utils.data import ImageData, load_cifar10, load_digits, load_scenes
@@ -44,6 +45,17 @@ def load(settings: Settings, seed: int, folder: Path) -> ImageData:
     if name == "cifar10":
         return load_cifar10(folder)
     return {"digits": load_digits, "scenes": load_scenes}[name](seed=seed, **options)
+
+
+def subset(data: ImageData, settings: Settings, seed: int) -> ImageData:
+    """Return settings["train_size"] images, others for every seed, and the first ones for tests."""
+    images, labels = data.train.tensors
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    chosen = order[: settings["train_size"]]
+    tests = (tensor[: settings["test_size"]] for tensor in data.test.tensors)
+    return data._replace(
+        train=TensorDataset(images[chosen], labels[chosen]), test=TensorDataset(*tests)
+    )
 
 
 def augmentation(

@@ -6,6 +6,7 @@ blocks of a configuration without the third pool, so their stride is 4 instead o
 have the paper's sizes: fc6 is a 7x7 convolution, and the class map is 2x2, 6x6 or 10x10.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from vgg_utils.evaluate import crop_grid, evaluate, evaluation_scales, fuse, top
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
 
+Ways = dict[str, torch.Tensor]  # posteriors (N, classes) by the way of looking
 STEP = 4  # between the scales of one network, as the paper's 32
 
 
@@ -68,7 +70,7 @@ def train_and_evaluate(settings: Settings, seed: int, folder: Path) -> dict[str,
     every = ",".join(map(str, scales))
     labels = data.test.tensors[1]
     measures, histories = {}, {}
-    found: dict[str, list[torch.Tensor]] = {}
+    found: dict[str, Ways] = {}
 
     def error(posteriors: torch.Tensor) -> float:
         return top_k_error(posteriors, labels)
@@ -77,25 +79,44 @@ def train_and_evaluate(settings: Settings, seed: int, folder: Path) -> dict[str,
         model, histories[config] = train(config, data, settings, seed)
         # Digits have no mirror image, so the protocol's flip is left out.
         give = partial(evaluate, model, data.test, flip=False, batch_size=64, progress=False)
-        at = {scale: give([scale])[0] for scale in sorted({*settings["curve"], *scales})}
-        dense = fuse([at[scale] for scale in scales])
+        at, ways = look(give, scales, settings)
         measures |= {f"{config} dense {scale}": error(at[scale]) for scale in at}
+        measures |= {f"{config} {way} {every}": error(ways[way]) for way in ways}
         centre = give([scales[1]], protocol="crops", grid=1)[0]
         measures[f"{config} crop {scales[1]}"] = error(centre)
-        measures[f"{config} dense {every}"] = error(dense)
         if settings["crops"]:
-            crops = give(scales, protocol="crops")[0]
+            found[config] = ways
             first = give(scales, softmax_first=True)[0]
-            found[config] = [dense, crops, fuse([dense, crops])]
-            measures[f"{config} crops {every}"] = error(crops)
-            measures[f"{config} both {every}"] = error(found[config][2])
             measures[f"{config} dense, soft-max first {every}"] = error(first)
-    if len(found) > 1:
-        for name, several in zip(
-            ("dense", "crops", "both"), zip(*found.values(), strict=True), strict=True
-        ):
-            measures[f"{'+'.join(found)} {name} {every}"] = error(fuse(several))
+    together = fuse_ways(found)
+    measures |= {f"{'+'.join(found)} {way} {every}": error(together[way]) for way in together}
     return {"measures": measures, "history": histories}
+
+
+def look(
+    give: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+    scales: Sequence[int],
+    settings: Settings,
+) -> tuple[dict[int, torch.Tensor], Ways]:
+    """Return one network's posteriors: dense at each scale, and over the scales by each way.
+
+    `give` is `evaluate` for the network and its test images. Crops, which cost most, and both
+    together are there with settings["crops"] only.
+    """
+    at = {scale: give([scale])[0] for scale in sorted({*settings["curve"], *scales})}
+    ways = {"dense": fuse([at[scale] for scale in scales])}
+    if settings["crops"]:
+        ways["crops"] = give(scales, protocol="crops")[0]
+        ways["both"] = fuse([ways["dense"], ways["crops"]])
+    return at, ways
+
+
+def fuse_ways(found: Mapping[str, Ways]) -> Ways:
+    """Return the average of the networks for each way; nothing where there is only one."""
+    several = list(found.values())
+    if len(several) < 2:
+        return {}
+    return {way: fuse([ways[way] for ways in several]) for way in several[0]}
 
 
 EXPERIMENTS = {

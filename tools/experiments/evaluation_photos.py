@@ -16,9 +16,10 @@ import torch
 from torch.utils.data import Dataset
 
 from experiments.base import Experiment, Settings
+from experiments.evaluation import Ways, fuse_ways, look
 from experiments.fast import device
 from vgg_utils.data import ImageFiles, load_folder, load_imagenette
-from vgg_utils.evaluate import evaluate, evaluation_scales, fuse, top_k_error
+from vgg_utils.evaluate import evaluate, evaluation_scales, top_k_error
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
 
@@ -78,7 +79,7 @@ def train_and_evaluate(settings: Settings, seed: int, folder: Path) -> Outcome:
     every = ",".join(map(str, scales))
     measures: dict[str, float] = {}
     histories: Outcome = {}
-    found: dict[str, list[torch.Tensor]] = {}
+    found: dict[str, Ways] = {}
     for config in settings["configs"]:
         data = load_photos(settings, folder)
         model, history = train(config, data, settings, seed)
@@ -88,22 +89,15 @@ def train_and_evaluate(settings: Settings, seed: int, folder: Path) -> Outcome:
         give = partial(evaluate, model, photos, batch_size=128, progress=False)
         error = partial(top_k_error, labels=labels)
 
-        at = {q: give([q])[0] for q in sorted({*settings["curve"], *scales})}
-        dense = fuse([at[q] for q in scales])
+        at, ways = look(give, scales, settings)
         measures |= {f"{config} dense {q}": error(at[q]) for q in at}
-        measures[f"{config} dense {every}"] = error(dense)
+        measures |= {f"{config} {way} {every}": error(ways[way]) for way in ways}
         if settings["crops"]:
+            found[config] = ways
             centre = give([scales[1]], protocol="crops", grid=1)[0]
-            crops = give(scales, protocol="crops")[0]
-            found[config] = [dense, crops, fuse([dense, crops])]
             measures[f"{config} crop {scales[1]}"] = error(centre)
-            measures[f"{config} crops {every}"] = error(crops)
-            measures[f"{config} both {every}"] = error(found[config][2])
-    if len(found) > 1:
-        for name, several in zip(
-            ("dense", "crops", "both"), zip(*found.values(), strict=True), strict=True
-        ):
-            measures[f"{'+'.join(found)} {name} {every}"] = error(fuse(several))
+    together = fuse_ways(found)
+    measures |= {f"{'+'.join(found)} {way} {every}": error(together[way]) for way in together}
     return {"measures": measures, "history": histories}
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import TensorDataset
 
-from experiments.base import Experiment, Settings, augmentation
-from vgg_utils.data import ImageData, load_cifar10
+from experiments.base import Experiment, Settings, augmentation, subset
+from vgg_utils.data import load_cifar10
 from vgg_utils.fast_cifar10 import LAYERS, TRICKS, Recipe
 from vgg_utils.fast_cifar10 import train as train_fast
 from vgg_utils.model import VGGNet
@@ -22,17 +21,6 @@ cifar10 = cache(load_cifar10)  # once for all runs of a process
 def device() -> str:
     """Return where the experiments for a GPU run; without one, as in the tests, the processor."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def subset(data: ImageData, settings: Settings, seed: int) -> ImageData:
-    """Return settings["train_size"] images, others for every seed, and the first ones for tests."""
-    images, labels = data.train.tensors
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    chosen = order[: settings["train_size"]]
-    tests = (tensor[: settings["test_size"]] for tensor in data.test.tensors)
-    return data._replace(
-        train=TensorDataset(images[chosen], labels[chosen]), test=TensorDataset(*tests)
-    )
 
 
 def fast(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
