@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from vgg_utils.augment import random_shift
 from vgg_utils.configs import summarise, total
 from vgg_utils.data import ImageData, load_digits
 from vgg_utils.evaluate import evaluate, evaluation_scales, predict, top_k_error
@@ -301,15 +302,19 @@ SAVE_EVERY = 4  # steps
 
 
 def checkpointing(size: Size) -> Pair:
-    """An epoch with many checkpoints and with none; one alone would drown in the noise."""
+    """An epoch with many checkpoints and with none; one alone would drown in the noise.
+
+    It is an epoch as `python -m vgg_utils.train` makes it, which shifts its digits by 2 pixels.
+    """
     (ours, data), (base, _) = small(size), small(size)
+    shift = partial(random_shift, pixels=2, fill=-data.mean.item())
     SCRATCH.mkdir(exist_ok=True)
 
     def saving() -> None:
         with tempfile.TemporaryDirectory(dir=SCRATCH) as out:
-            one_epoch(ours, data, size, out=out, save_every=SAVE_EVERY)
+            one_epoch(ours, data, size, augment=shift, out=out, save_every=SAVE_EVERY)
 
-    return saving, partial(one_epoch, base, data, size)
+    return saving, partial(one_epoch, base, data, size, augment=shift)
 
 
 def checkpoints(size: Size) -> int:

@@ -1,5 +1,7 @@
 """Images read from files train as those in memory do, and nobody's timing shows in the result."""
 
+import math
+import multiprocessing
 import random
 
 import numpy as np
@@ -124,6 +126,14 @@ def test_testing_on_files_holds_one_batch_at_a_time(monkeypatch):
     assert lengths == [8, 8, 8, 8, 5] * 2
 
 
+def test_stopped_training_leaves_no_process_behind():
+    images, labels = tensors()
+    data = files()._replace(train=Pairs(images * math.nan, labels))
+    with pytest.raises(train.TrainingError, match="the loss is nan") as caught:
+        fit(small_net(), data, workers=2, progress=False)
+    assert not multiprocessing.active_children(), f"kept by {caught!r}"
+
+
 def test_augment_belongs_to_images_in_memory():
     with pytest.raises(ValueError, match=r"augment is for images in memory.*transform instead"):
         fit(small_net(), files(), augment=lambda images: images, progress=False)
@@ -144,5 +154,6 @@ def test_broken_image_is_named(tmp_path, workers):
     write_images(tmp_path)
     data = load_folder(tmp_path, size=28)
     (tmp_path / "train" / "bee" / "0.png").write_bytes(b"no image")
-    with pytest.raises(OSError, match=r"^cannot read the image .*bee.0\.png: [^\n]*$"):
+    with pytest.raises(OSError, match=r"^cannot read the image .*bee.0\.png: [^\n]*$") as caught:
         fit(small_net(), data, workers=workers, progress=False)
+    assert not multiprocessing.active_children(), f"kept by {caught!r}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import traceback
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -93,6 +94,7 @@ class FromFiles:
             for images, labels in loader:
                 yield images.to(self.device, non_blocking=True), labels
         except OSError as error:  # a worker's comes with its traceback; the last line says it
+            traceback.clear_frames(error.__traceback__)  # they would keep the workers waiting
             raise OSError(str(error).rstrip().split("\n")[-1].removeprefix("OSError: ")) from error
 
 

@@ -175,18 +175,20 @@ def fit(
         model, train, test, settings, device=device, half=half, channels_last=channels_last,
         out=Path(out) if out is not None else None, save_every=save_every,
     )  # fmt: skip
-    if run.out is not None:
-        run.open(run.out, resume)
-    run.net = _joined(model, device, compile)
-    with contextlib.closing(run), tqdm(
-        total=epochs * run.steps, initial=min(run.steps_done, epochs * run.steps), unit="step",
-        disable=not progress or rank_and_processes()[0] > 0, leave=False,
-    ) as bar:  # fmt: skip
-        while run.place.epoch <= epochs:
-            run.train_epoch(bar)
-            row = run.end_epoch()
-            bar.set_postfix(epoch=row["epoch"], loss=f"{row['train_loss']:.3f}",
-                            error=f"{row['test_error']:.1f}%")  # fmt: skip
+    with contextlib.closing(run):
+        if run.out is not None:
+            run.open(run.out, resume)
+        run.net = _joined(model, device, compile)
+        total = epochs * run.steps
+        with tqdm(
+            total=total, initial=min(run.steps_done, total), unit="step",
+            disable=not progress or rank_and_processes()[0] > 0, leave=False,
+        ) as bar:  # fmt: skip
+            while run.place.epoch <= epochs:
+                run.train_epoch(bar)
+                row = run.end_epoch()
+                bar.set_postfix(epoch=row["epoch"], loss=f"{row['train_loss']:.3f}",
+                                error=f"{row['test_error']:.1f}%")  # fmt: skip
     return run.place.history
 
 
@@ -297,8 +299,11 @@ class _Run:
         order = split(place.order, batch_size)[place.step :]
         images = labels = None
         where = f"with batches of {batch_size} images"
-        with _memory_explained(where, self.device, lambda: self._smaller_batch(images, labels)):
-            shares = self.train.training(order, place.epoch)
+        explained = _memory_explained(
+            where, self.device, lambda: self._smaller_batch(images, labels)
+        )
+        # However the epoch ends, processes that read files end with it.
+        with explained, contextlib.closing(self.train.training(order, place.epoch)) as shares:
             for index, (images, labels) in zip(order, shares, strict=True):
                 loss = self._step(images, labels, len(index))
                 place.step += 1
