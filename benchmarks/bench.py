@@ -82,15 +82,17 @@ def run(names: Sequence[str], size: Size, repeats: int) -> dict[str, Any]:
     """Run the cases by name, with progress on stderr; return what the JSON holds."""
     load = [os.getloadavg()[0]] if hasattr(os, "getloadavg") else []  # not on Windows
     results = {}
-    with tqdm(total=len(names) * repeats, unit="pair", leave=False) as bar:
+    # A number that is returned, such as a size in memory, needs few repeats.
+    pairs = {
+        name: min(repeats, 3) if CASES[name].returned else repeats * CASES[name].more
+        for name in names
+    }
+    with tqdm(total=sum(pairs.values()), unit="pair", leave=False) as bar:
         for name in names:
             bar.set_description(name)
             case = CASES[name]
             ours, base = case.build(size)
-            # A number that is returned, such as a size in memory, needs few repeats.
-            pairs = min(repeats, 3) if case.returned else repeats
-            found = ratios(ours, base, pairs, returned=case.returned, after_each=bar.update)
-            bar.update(repeats - pairs)
+            found = ratios(ours, base, pairs[name], returned=case.returned, after_each=bar.update)
             results[name] = summary(case, found, case.times(size))
             # Said at once, so that a run that is stopped has told what it knew.
             bar.write(f"{name}: {results[name]['ratio']:.3f}", file=sys.stderr)
@@ -145,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("cases", nargs="*", metavar="CASE", help="names from --list (default: all for the device)")
     add("--list", action="store_true", help="say what the cases are and do nothing else")
     add("--device", choices=list(SIZES), help="default: cuda where there is one")
-    add("--repeats", type=int, default=15, metavar="N", help="pairs for each case (default: 15)")
+    add("--repeats", type=int, default=15, metavar="N",
+        help="pairs for each case, four times as many for short ones (default: 15)")  # fmt: skip
     add("--threads", type=int, metavar="N", help="of PyTorch on the CPU (default: its own choice)")
     add("--out", type=Path, metavar="FILE", help="default: benchmarks/results/DEVICE.json")
     options = parser.parse_args(arguments)

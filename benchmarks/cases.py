@@ -70,6 +70,7 @@ class Case:
 
     The measure is the time that a call takes, or, with `returned`, the number that it returns.
     Where ours does what is asked about `times` over, the excess over 1 is divided by that.
+    A call that is short, and so noisy, is paired `more` times as often as others.
     With `only_gpu`, a case on a CPU tells nothing, and is run there only when named.
     """
 
@@ -79,6 +80,7 @@ class Case:
     returned: bool = False
     times: Callable[[Size], int] = lambda size: 1
     only_gpu: bool = False
+    more: int = 1
 
 
 # The networks against torchvision's
@@ -345,10 +347,10 @@ def looks(size: Size) -> Pair:
 
 CASES = {
     "step_vgg11": Case(
-        "VGG-11 step / torchvision's", 1.02, partial(step, config="A", peer="vgg11")
+        "VGG-11 step / torchvision's", 1.02, partial(step, config="A", peer="vgg11"), more=4
     ),
     "step_vgg16": Case(
-        "VGG-16 step / torchvision's", 1.02, partial(step, config="D", peer="vgg16")
+        "VGG-16 step / torchvision's", 1.02, partial(step, config="D", peer="vgg16"), more=4
     ),
     "memory_vgg11": Case(
         "VGG-11 peak memory / torchvision's", 1.02, partial(memory, config="A", peer="vgg11"), True
@@ -363,11 +365,11 @@ CASES = {
         "fast VGG-16 / torchvision's, as fast", 1.02, fast_beside_peer, only_gpu=True
     ),
     "fast_plain": Case("fast VGG-16 / NCHW, float32", 1 / 3, fast_beside_plain, only_gpu=True),
-    "loop": Case("fit / a bare loop", 1.03, loop),
-    "default": Case("fit's default / NCHW, float32", 0.85, default),
-    "tutorial": Case("fit's default / a DataLoader loop", None, tutorial),
+    "loop": Case("fit / a bare loop", 1.03, loop, more=4),
+    "default": Case("fit's default / NCHW, float32", 0.85, default, more=4),
+    "tutorial": Case("fit's default / a DataLoader loop", None, tutorial, more=4),
     "checkpoint": Case(
-        "epoch with one checkpoint / without", 1.02, checkpointing, times=checkpoints
+        "epoch with one checkpoint / without", 1.02, checkpointing, times=checkpoints, more=4
     ),
     "dense": Case("D dense, three scales / 150 crops", 0.20, looks),
 }

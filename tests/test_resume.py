@@ -53,13 +53,13 @@ def noisy(images):
     return random_shift(images, 1) + 0.1 * random.random() + 0.1 * np.random.rand()
 
 
-def slow_write(path, content, _write=checkpoint.write_atomically):
+def slow_write(path, content, _write=checkpoint.write_atomically, **options):
     """Write in two halves with a pause, so that a kill often falls into the writing."""
     with open(path.with_name(path.name + ".partial"), "wb") as file:
         file.write(content[: len(content) // 2])
         file.flush()
         time.sleep(0.01)
-    _write(path, content)
+    _write(path, content, **options)
 
 
 def train(images, **options):
@@ -110,11 +110,11 @@ def test_twenty_kills_change_nothing(tmp_path, kind, least):
         folder = tmp_path / f"run{runs}"
         folder.mkdir()
         while not (folder / "result.pt").exists():
-            before = {path.name for path in (folder).glob("run/*")}
+            before = set(folder.glob("run/checkpoint-*.pt"))
             process = context.Process(target=run, args=(folder, 0.02, images))
             process.start()
-            # The clock starts when the resumed run has written something, so that it gets on.
-            while process.is_alive() and before == {p.name for p in folder.glob("run/*")}:
+            # The clock starts when the resumed run has written a checkpoint, so that it gets on.
+            while process.is_alive() and before == set(folder.glob("run/checkpoint-*.pt")):
                 time.sleep(0.001)
             process.join(chance.uniform(0, 0.15))
             if process.is_alive() and not (folder / "result.pt").exists():
@@ -244,6 +244,14 @@ def test_training_does_not_wait_for_the_disk_but_the_run_ends_after_it(tmp_path,
     fit(small_net(), small_data(), out=tmp_path, **OPTIONS)
     assert checkpoint.load_latest(tmp_path)[1]["place"]["epoch"] == 4
     assert len(json.loads((tmp_path / "history.json").read_text("utf-8"))) == 3
+
+
+def test_history_that_a_power_failure_took_is_there_after_resuming(tmp_path):
+    fit(small_net(), small_data(), out=tmp_path, **OPTIONS)
+    written = (tmp_path / "history.json").read_text("utf-8")
+    (tmp_path / "history.json").write_text("")
+    fit(small_net(), small_data(), out=tmp_path, resume=True, **OPTIONS)
+    assert (tmp_path / "history.json").read_text("utf-8") == written
 
 
 def test_folder_that_cannot_be_made_or_written_to_stops_before_training(tmp_path, monkeypatch):

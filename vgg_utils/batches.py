@@ -10,7 +10,7 @@ import os
 import random
 import traceback
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class FromMemory:
         """Return what tells this set from another, for the check on resuming."""
         return f"{tuple(self.images.shape)}, labels {_checksum(self.labels)}"
 
-    def training(self, order: list[torch.Tensor], epoch: int) -> Iterator[Batch]:
+    def training(self, order: list[torch.Tensor], epoch: int) -> Generator[Batch, None, None]:
         """Yield, for each batch of indices in `order`, this process's share of it."""
         for index in order:
             batch = self.images[index.to(self.images.device)].to(self.device)
@@ -49,7 +49,7 @@ class FromMemory:
             labels = self.labels[share(index).to(self.labels.device)]
             yield share(batch), labels.to(self.device)
 
-    def evaluation(self) -> Iterator[Batch]:
+    def evaluation(self) -> Generator[Batch, None, None]:
         """Yield this process's share of all images, the labels on the CPU."""
         yield share(self.images), share(self.labels).cpu()
 
@@ -74,15 +74,15 @@ class FromFiles:
         image = _Repeatable(self.data, self.seed, 0)[0][0]
         return f"{(len(self), *image.shape)}, labels {known}"
 
-    def training(self, order: list[torch.Tensor], epoch: int) -> Iterator[Batch]:
+    def training(self, order: list[torch.Tensor], epoch: int) -> Generator[Batch, None, None]:
         for images, labels in self._read([share(index) for index in order], epoch):
             yield images, labels.to(self.device, non_blocking=True)
 
-    def evaluation(self) -> Iterator[Batch]:
+    def evaluation(self) -> Generator[Batch, None, None]:
         mine = share(torch.arange(len(self)))
         yield from self._read(list(mine.split(self.evaluation_batch)), epoch=0)
 
-    def _read(self, batches: list[torch.Tensor], epoch: int) -> Iterator[Batch]:
+    def _read(self, batches: list[torch.Tensor], epoch: int) -> Generator[Batch, None, None]:
         loader = DataLoader(
             _Repeatable(self.data, self.seed, epoch),
             batch_sampler=[batch.tolist() for batch in batches],

@@ -26,22 +26,24 @@ class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used; the message names the file and what is wrong with it."""
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
+def write_atomically(path: Path, content: bytes | memoryview, *, forced: bool = True) -> None:
     """Put `content` under `path`: all of it or, whatever happens, what stood there before.
 
     Raises OSError (a full disk, a folder that cannot be written to) and leaves no partial file.
+    Not `forced` to the disk, it outlives the process but perhaps not a power failure.
     """
     partial = path.with_name(path.name + ".partial")
     try:
         with open(partial, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if forced:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # the new name itself must reach the disk too
+    if forced and os.name == "posix":  # the new name itself must reach the disk too
         folder = os.open(path.parent, os.O_RDONLY)
         with contextlib.suppress(OSError):  # network drives may not know how
             os.fsync(folder)
@@ -119,7 +121,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
     """Return the state of every random generator in use: PyTorch's, NumPy's and Python's."""
     name, keys, *rest = np.random.get_state(legacy=True)
     state = {"torch": torch.get_rng_state(), "python": random.getstate()}
-    state["numpy"] = (name, [int(key) for key in keys], *rest)
+    state["numpy"] = (name, np.asarray(keys).tolist(), *rest)
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state

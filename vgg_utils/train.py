@@ -29,7 +29,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +252,8 @@ class _Run:
         if self.scaler and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         checkpoint.set_random_state(state["random"], self.device)
+        # What a power failure took of it is there again.
+        from_first(lambda: _write_history(out, self.place.history))
 
     def save(self) -> None:
         """Take a checkpoint and the history as they are now, in process 0, and begin to write them.
@@ -262,7 +264,7 @@ class _Run:
             return
         state = {
             "settings": self.settings,
-            "place": asdict(self.place),
+            "place": vars(self.place),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else {},
@@ -274,7 +276,8 @@ class _Run:
             _write, self.out, self.steps_done, content, self.place.history
         )
         if self.steps_done == 0:
-            self.writing.result()
+            started, self.writing = self.writing, None
+            started.result()
 
     def _await_writing(self) -> None:
         """Wait until the checkpoint before is on the disk, or warn that it is not."""
@@ -412,8 +415,13 @@ class _Run:
 
 def _write(out: Path, number: int, content: memoryview, history: list[Row]) -> None:
     checkpoint.save(out, number, content)
+    _write_history(out, history)
+
+
+def _write_history(out: Path, history: list[Row]) -> None:
+    """Write what a checkpoint holds too, for others to read."""
     rows = json.dumps(history, indent=1) + "\n"
-    checkpoint.write_atomically(out / "history.json", rows.encode())
+    checkpoint.write_atomically(out / "history.json", rows.encode(), forced=False)
 
 
 def _joined(model: nn.Module, device: torch.device, compile: bool) -> nn.Module:
