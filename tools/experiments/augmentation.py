@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from experiments.base import Experiment, Settings, subset
+from experiments.base import Experiment, Settings, new_network, subset
 from experiments.training import SMALL_A
 from vgg_utils.augment import (
     colour_statistics,
@@ -63,8 +63,7 @@ def augmentation(
 
 
 def _train(settings: Settings, data: ImageData, seed: int) -> tuple[VGGNet, list[dict[str, float]]]:
-    torch.manual_seed(seed)
-    model = VGGNet(data.train.tensors[0].shape[1], len(data.classes), **settings["model"])
+    model = new_network(settings, seed, data)
     augment = augmentation(settings, data, seed)
     return model, fit(model, data, augment=augment, seed=seed, progress=False, **settings["fit"])
 

@@ -75,16 +75,29 @@ def augmentation(
     return augment if wanted else None
 
 
+def new_network(settings: Settings, seed: int, data: ImageData) -> VGGNet:
+    """Return the network of settings["model"] for this data, with weights drawn from the seed."""
+    torch.manual_seed(seed)
+    return VGGNet(data.train.tensors[0].shape[1], len(data.classes), **settings["model"])
+
+
+def fit_network(
+    model: VGGNet, data: ImageData, settings: Settings, seed: int, device: str | None = None
+) -> list[dict[str, float]]:
+    """Train a network by settings["fit"] and settings["augment"]; return the history."""
+    augment = augmentation(settings, data)
+    return fit(
+        model, data, augment=augment, seed=seed, device=device, progress=False, **settings["fit"]
+    )
+
+
 def train(
     settings: Settings, seed: int, folder: Path
 ) -> tuple[VGGNet, ImageData, list[dict[str, float]]]:
     """Train one network as the settings say; return it, its data and the history."""
     data = load(settings, seed, folder)
-    torch.manual_seed(seed)
-    model = VGGNet(data.train.tensors[0].shape[1], len(data.classes), **settings["model"])
-    augment = augmentation(settings, data)
-    history = fit(model, data, augment=augment, seed=seed, progress=False, **settings["fit"])
-    return model, data, history
+    model = new_network(settings, seed, data)
+    return model, data, fit_network(model, data, settings, seed)
 
 
 def train_and_report(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:

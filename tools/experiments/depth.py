@@ -12,15 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.data import TensorDataset
 
-from experiments.base import Experiment, Settings, augmentation, load
+from experiments.base import Experiment, Settings, fit_network, load, new_network
 from vgg_utils.configs import LayerSpec
 from vgg_utils.data import ImageData
 from vgg_utils.evaluate import predict, top_k_error
 from vgg_utils.model import VGGNet, copy_layers
-from vgg_utils.train import fit
 
 # Sect. 4.1: B with each pair of 3x3 layers replaced by one 5x5 layer, which sees as far.
 TWIN: list[LayerSpec] = [(5, 64), "M", (5, 128), "M", (5, 256), "M", (5, 512), "M", (5, 512), "M"]
@@ -32,22 +30,12 @@ def train_one(
 ) -> tuple[VGGNet, list[dict[str, float]]]:
     """Train one network, from a trained A if settings["from_a"]; return it and its history."""
     data = loaded(json.dumps({"data": settings["data"]}), seed, folder)
-    torch.manual_seed(seed)
-    model = VGGNet(data.train.tensors[0].shape[1], len(data.classes), **settings["model"])
+    model = new_network(settings, seed, data)
     if settings.get("from_a"):
         first = {**settings, "from_a": False, "model": {**settings["model"], "layer_config": "A"}}
         copy_layers(trained(json.dumps(first), seed, folder, device), model)
     watched = TensorDataset(*(tensor[:WATCHED] for tensor in data.test.tensors))
-    history = fit(
-        model,
-        data._replace(test=watched),
-        augment=augmentation(settings, data),
-        seed=seed,
-        device=device,
-        progress=False,
-        **settings["fit"],
-    )
-    return model, history
+    return model, fit_network(model, data._replace(test=watched), settings, seed, device)
 
 
 @lru_cache(maxsize=10)

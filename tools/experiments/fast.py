@@ -8,12 +8,10 @@ from typing import Any
 
 import torch
 
-from experiments.base import Experiment, Settings, augmentation, subset
+from experiments.base import Experiment, Settings, fit_network, new_network, subset
 from vgg_utils.data import load_cifar10
 from vgg_utils.fast_cifar10 import LAYERS, TRICKS, Recipe
 from vgg_utils.fast_cifar10 import train as train_fast
-from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
 
 cifar10 = cache(load_cifar10)  # once for all runs of a process
 
@@ -49,12 +47,8 @@ def vgg16(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     if "recipe" in settings:
         return fast(settings, seed, folder)
     data = cifar10(folder)
-    torch.manual_seed(seed)
-    model = VGGNet(3, len(data.classes), **settings["model"])
-    history = fit(
-        model, data, augment=augmentation(settings, data), seed=seed, device=device(),
-        progress=False, **settings["fit"],
-    )  # fmt: skip
+    model = new_network(settings, seed, data)
+    history = fit_network(model, data, settings, seed, device())
     return {"measures": {"test_error": history[-1]["test_error"]}, "history": history}
 
 
