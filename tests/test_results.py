@@ -83,12 +83,12 @@ def test_written_record_is_compared_with_the_one_before(small, tmp_path, capsys)
     results.write("small", results.run("small", tmp_path, jobs=1))
     assert not (tmp_path / "parts" / "small").exists()
     results.write("small", results.run("small", tmp_path, jobs=1))
-    assert "every mean lies within the spread" in capsys.readouterr().out
+    assert "small: 2 of 2 means lie within the spread" in capsys.readouterr().out
     small(base=9)  # the mean moves by 4: more than the deviation of "by one", less than the other's
     results.write("small", results.run("small", tmp_path, jobs=1))
     said = capsys.readouterr().out
     assert "beyond the spread: by one, error: 7.33 before, 11.33 now, sd 1.53" in said
-    assert "spread: by ten" not in said
+    assert "spread: by ten" not in said and "small: 1 of 2 means" in said
 
 
 @pytest.fixture
