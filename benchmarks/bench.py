@@ -6,7 +6,8 @@
 
 The two sides of a case run in turn, A B B A A B B A, so that whatever else the machine does meets
 both. Each pair of neighbours gives a ratio; the median of the ratios is the result, and the
-quartiles tell how far to trust it. A table goes to stdout, the same as JSON to benchmarks/results/.
+quartiles tell how far to trust it. A table goes to stdout, and to benchmarks/results/ the same as
+JSON and, for the book's page of timings, in Markdown.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def run(names: Sequence[str], size: Size, repeats: int) -> dict[str, Any]:
             del ours, base  # two large networks at a time, not all of them
     load += [os.getloadavg()[0]] if load else []
     packages = ("torch", "torchvision")
+    named = "" if list(names) == cases_for(size.device) else f"{' '.join(names)} "
     return {
         "device": device_name(size.device),
         "versions": {
@@ -106,11 +108,15 @@ def run(names: Sequence[str], size: Size, repeats: int) -> dict[str, Any]:
             **{package: importlib.metadata.version(package) for package in packages},
         },
         "date": time.strftime("%Y-%m-%d"),
-        "command": f"python benchmarks/bench.py {' '.join(names)} --repeats {repeats}",
+        "command": f"python benchmarks/bench.py {named}--repeats {repeats}",
         "load": [round(value, 1) for value in load],  # processes running, before and after
         "size": vars(size),
         "results": results,
     }
+
+
+def cases_for(device: str) -> list[str]:
+    return [name for name, case in CASES.items() if device == "cuda" or not case.only_gpu]
 
 
 def device_name(device: str) -> str:
@@ -140,6 +146,24 @@ def table(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def markdown(record: dict[str, Any]) -> str:
+    """Return the results as the table that the book shows."""
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    lines = ["| ours / the other | ratio | quartiles | at most |", "|---|---|---|---|"]
+    for result in record["results"].values():
+        low, high = result["quartiles"]
+        target = "" if result["target"] is None else f"{result['target']:.2f}"
+        missed = " (missed)" if result["met"] is False else ""
+        lines.append(
+            f"| {result['question']} | {result['ratio']:.3f}{missed} | {low:.3f} to {high:.3f} "
+            f"| {target} |"
+        )
+    return "\n".join([
+        *lines, "", f"{record['device']}; {versions}; {record['date']}. Made by",
+        "", "```text", record["command"], "```", "",
+    ])  # fmt: skip
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(description="Measure the module against its peers, in ratios.")
@@ -165,13 +189,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    told = [name for name, case in CASES.items() if device == "cuda" or not case.only_gpu]
-    record = run(options.cases or told, SIZES[device], options.repeats)
+    record = run(options.cases or cases_for(device), SIZES[device], options.repeats)
     print(table(record))
     path = options.out or RESULTS / f"{device}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {path}")
+    path.with_suffix(".md").write_text(markdown(record), encoding="utf-8")
+    print(f"written to {path} and {path.with_suffix('.md').name}")
     return 0
 
 

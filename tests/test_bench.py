@@ -80,6 +80,21 @@ def test_excess_is_that_of_one_time():
     assert bench.summary(case(1.02), [1.25, 1.25], times=12)["met"] is False
 
 
+def test_markdown_has_a_row_for_each_case_and_says_what_was_missed():
+    results = {"one": bench.summary(case(1.02), [1.1, 1.2, 1.3])}
+    results["two"] = bench.summary(case(None), [0.4, 0.5, 0.6])
+    text = bench.markdown({
+        "device": "some CPU", "versions": {"torch": "2.14.1"}, "date": "2026-01-02",
+        "command": "python benchmarks/bench.py one two", "results": results,
+    })  # fmt: skip
+    rows = [line.split("|")[2:5] for line in text.split("\n") if line.startswith("| ")][1:]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["1.200 (missed)", "1.150 to 1.250", "1.02"], ["0.500", "0.450 to 0.550", ""],
+    ]  # fmt: skip
+    assert "some CPU; torch 2.14.1; 2026-01-02" in text
+    assert "python benchmarks/bench.py one two" in text
+
+
 def test_command_writes_a_whole_record_and_prints_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(cases.SIZES, "cpu", TINY)
     out = tmp_path / "new" / "cpu.json"
@@ -98,6 +113,16 @@ def test_command_writes_a_whole_record_and_prints_it(tmp_path, monkeypatch, caps
         assert result["target"] == cases.CASES[name].target
         assert (result["met"] is None) == (result["target"] is None)
         assert f"{name:<14}{result['question']}" in printed
+    assert out.with_suffix(".md").read_text() == bench.markdown(record)
+
+
+@pytest.mark.parametrize("path", sorted(bench.RESULTS.glob("*.json")), ids=lambda path: path.name)
+def test_book_shows_the_stored_results(path):
+    record = json.loads(path.read_text("utf-8"))
+    assert list(record["results"]) == bench.cases_for(path.stem)
+    assert path.with_suffix(".md").read_text("utf-8") == bench.markdown(record)
+    page = (bench.RESULTS.parents[1] / "book/reference/timings.md").read_text("utf-8")
+    assert f"benchmarks/results/{path.stem}.md" in page
 
 
 def test_bare_loop_that_computes_something_else_is_noticed(monkeypatch):
@@ -135,6 +160,7 @@ def test_fast_cases_run_on_a_processor_when_named_and_only_then(tmp_path, monkey
     ran = []
     monkeypatch.setattr(bench, "run", lambda names, size, repeats: ran.append(names) or {})
     monkeypatch.setattr(bench, "table", lambda record: "")
+    monkeypatch.setattr(bench, "markdown", lambda record: "")
     for device in ("cpu", "cuda"):
         bench.main(["--device", device, "--out", str(out)])
     assert ran[1] == list(cases.CASES)
