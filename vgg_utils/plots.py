@@ -751,6 +751,7 @@ def boxes_on_images(
     maximum).
     """
     import matplotlib.pyplot as plt
+    import numpy as np
     from matplotlib.lines import Line2D
     from matplotlib.patches import Rectangle
 
@@ -767,11 +768,10 @@ def boxes_on_images(
         frame = (0.0, float(side), float(side), 0.0)
         axis.imshow(picture, extent=frame)
         if heat is not None:
-            warm = heat[index].cpu() / heat[index].max().clamp(min=1e-6)
-            axis.imshow(
-                warm, extent=frame, cmap="Reds", vmin=0, vmax=1, interpolation="bilinear",
-                alpha=0.8 * warm.numpy(),
-            )  # fmt: skip
+            warm = (heat[index] / heat[index].max().clamp(min=1e-6)).cpu().numpy()
+            layer: np.ndarray[Any, Any] = np.empty((*warm.shape, 4))
+            layer[..., :3], layer[..., 3] = (1.0, 0.1, 0.1), 0.7 * warm  # red, more with more heat
+            axis.imshow(layer, extent=frame, interpolation="bilinear")
         for boxes, (colour, dashes, line) in zip(groups.values(), styles, strict=False):
             for x, y, width, tall in boxes[index].reshape(-1, 4).tolist():
                 axis.add_patch(
