@@ -756,7 +756,7 @@ def boxes_on_images(
     from matplotlib.patches import Rectangle
 
     rows = -(-len(images) // columns)
-    height = WIDTH / columns * rows * (1.22 if titles else 1.02) + 0.3
+    height = rows * (WIDTH / columns + (0.3 if titles else 0.03)) + 0.3
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
     styles = [(GREEN, "-", 2.0), (ORANGE, "--", 2.0), (SKY, ":", 1.2)]
     for axis in axes.flat:
