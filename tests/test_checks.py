@@ -542,6 +542,7 @@ def to_released(image):
         ("8.2", 5, "one output"),
         ("8.3", 3, "A function"),
         ("8.3", lambda image: image.nonsense, "fails"),
+        ("8.3", lambda image: image[[3, 2, 1]], "fails"),
         ("8.3", lambda image: None, "returns NoneType"),
         ("8.3", lambda image: image[None], "keep the shape"),
         ("8.3", lambda image: to_released(image)[[2, 1, 0]], "still RGB"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.ops import box_convert, box_iou
+from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
 from vgg_utils.localise import (
     BoxedImages,
@@ -300,6 +301,9 @@ def test_pets_are_cut_with_their_boxes(tmp_path):
     pets = load_pets(tmp_path, size=40, download=False)
     assert pets.classes == ["Abyssinian", "Beagle"] and pets.labels.tolist() == [0, 1]
     assert pets.images.shape == (2, 3, 40, 40) and pets.images.dtype == torch.uint8
+    with Image.open(folder / "images" / "beagle_2.jpg") as photo:
+        expected = center_crop(resize(photo, [40]), [40])  # what comes before torchvision's weights
+    assert torch.equal(pets.images[1], pil_to_tensor(expected))
     for image, box in zip(pets.images, pets.boxes, strict=True):
         rows, columns = torch.where(image[0] > 127)
         low = torch.tensor([columns.min(), rows.min()])

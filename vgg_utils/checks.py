@@ -1024,7 +1024,7 @@ def _from_torchvision_to_the_authors(answer: Any) -> str | None:
     pixels = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))  # RGB, 0 to 1
     try:
         got = answer((pixels - mean) / std)
-    except (TypeError, RuntimeError, ValueError, AttributeError) as error:
+    except (TypeError, RuntimeError, ValueError, AttributeError, IndexError) as error:
         return f"Calling it with an image of shape (3, 4, 5) fails: {error}."
     if not isinstance(got, torch.Tensor):
         return f"The function should return a tensor; it returns {type(got).__name__}."

@@ -302,8 +302,9 @@ def voc_box(path: str | Path) -> tuple[float, float, float, float]:
 def load_pets(root: str | Path = "data", *, size: int = 256, download: bool = True) -> BoxedImages:
     """Return Oxford-IIIT Pet's photographs that have a head box, 37 breeds of cats and dogs.
 
-    Each is rescaled to a smaller side of `size` pixels and cut to the square in its middle; where
-    that leaves the centre of the head outside, the photograph is left out. Images are uint8.
+    Each is rescaled to a smaller side of `size` pixels, bilinearly as torchvision does for its
+    weights, and cut to the square in its middle; where that leaves the centre of the head outside,
+    the photograph is left out. Images are uint8.
 
     torchvision downloads 0.8 GB to `root` once. Only its part "trainval" has boxes.
     """
@@ -326,7 +327,8 @@ def load_pets(root: str | Path = "data", *, size: int = 256, download: bool = Tr
         x, y, width, height = (value * factor for value in voc_box(annotation))
         if not (0 < x - left < size and 0 < y - top < size):
             continue
-        photo = photo.resize((sides[0], sides[1])).crop((left, top, left + size, top + size))
+        photo = photo.resize((sides[0], sides[1]), Image.Resampling.BILINEAR)  # as torchvision's
+        photo = photo.crop((left, top, left + size, top + size))
         images.append(torch.from_numpy(np.array(photo)).permute(2, 0, 1))
         labels.append(int(label) - 1)
         boxes.append((x - left, y - top, width, height))

@@ -751,11 +751,12 @@ def boxes_on_images(
     maximum).
     """
     import matplotlib.pyplot as plt
+    import numpy as np
     from matplotlib.lines import Line2D
     from matplotlib.patches import Rectangle
 
     rows = -(-len(images) // columns)
-    height = WIDTH / columns * rows * (1.22 if titles else 1.02) + 0.3
+    height = rows * (WIDTH / columns + (0.3 if titles else 0.03)) + 0.3
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
     styles = [(GREEN, "-", 2.0), (ORANGE, "--", 2.0), (SKY, ":", 1.2)]
     for axis in axes.flat:
@@ -767,11 +768,10 @@ def boxes_on_images(
         frame = (0.0, float(side), float(side), 0.0)
         axis.imshow(picture, extent=frame)
         if heat is not None:
-            warm = heat[index].cpu() / heat[index].max().clamp(min=1e-6)
-            axis.imshow(
-                warm, extent=frame, cmap="Reds", vmin=0, vmax=1, interpolation="bilinear",
-                alpha=0.8 * warm.numpy(),
-            )  # fmt: skip
+            warm = (heat[index] / heat[index].max().clamp(min=1e-6)).cpu().numpy()
+            layer: np.ndarray[Any, Any] = np.empty((*warm.shape, 4))
+            layer[..., :3], layer[..., 3] = (1.0, 0.1, 0.1), 0.7 * warm  # red, more with more heat
+            axis.imshow(layer, extent=frame, interpolation="bilinear")
         for boxes, (colour, dashes, line) in zip(groups.values(), styles, strict=False):
             for x, y, width, tall in boxes[index].reshape(-1, 4).tolist():
                 axis.add_patch(

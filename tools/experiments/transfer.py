@@ -307,7 +307,7 @@ def svm(kind: str, sides: tuple[int, ...] = (), **more: str) -> dict[str, Any]:
 
 # Seven times as long, since under PCR each of the seven boxes gets a seventh of the updates.
 LONG = 7 * 8
-FEW = 200  # scenes with a box, for as many updates as 8 epochs of all of them
+FEW = 200  # scenes with a box, for about as many updates as 8 epochs of all of them
 SEEDS = [1, 2, 3, 4, 5]
 EXPERIMENTS = {
     "localisation": Experiment(
