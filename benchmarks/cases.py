@@ -219,10 +219,11 @@ def peak_resident() -> float:
 # The loop
 
 
-def small(size: Size) -> tuple[VGGNet, ImageData]:
+def small(size: Size, batch_norm: bool = False) -> tuple[VGGNet, ImageData]:
     """Configuration A and the digits, as `python -m vgg_utils.train` takes them on a CPU."""
     torch.manual_seed(0)
-    model = VGGNet(1, 10, "A", width=size.width, pool_size=1, hidden_features=512)
+    options = {"width": size.width, "pool_size": 1, "hidden_features": 512}
+    model = VGGNet(1, 10, "A", batch_norm=batch_norm, **options)  # type: ignore[arg-type]
     data = load_digits()
     train = (torch.cat([tensor] * size.copies) for tensor in data.train.tensors)
     return model.to(size.device), data._replace(train=TensorDataset(*train))
@@ -306,9 +307,10 @@ SAVE_EVERY = 4  # steps
 def checkpointing(size: Size) -> Pair:
     """An epoch with many checkpoints and with none; one alone would drown in the noise.
 
-    It is an epoch as `python -m vgg_utils.train` makes it, which shifts its digits by 2 pixels.
+    It is an epoch as README's `python -m vgg_utils.train --batch-norm --out runs/first` makes it,
+    which shifts its digits by 2 pixels.
     """
-    (ours, data), (base, _) = small(size), small(size)
+    (ours, data), (base, _) = small(size, batch_norm=True), small(size, batch_norm=True)
     shift = partial(random_shift, pixels=2, fill=-data.mean.item())
     SCRATCH.mkdir(exist_ok=True)
 
