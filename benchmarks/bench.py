@@ -125,20 +125,30 @@ def device_name(device: str) -> str:
     return f"CPU ({platform.machine()}), threads: {torch.get_num_threads()}"
 
 
+def made_with(record: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return f"{record['device']}; {versions}"
+
+
+def in_words(result: dict[str, Any]) -> tuple[str, str, str]:
+    """Return ratio, quartiles and target of a result as text; no target is an empty one."""
+    low, high = result["quartiles"]
+    target = "" if result["target"] is None else f"{result['target']:.2f}"
+    return f"{result['ratio']:.3f}", f"{low:.3f} to {high:.3f}", target
+
+
 def table(record: dict[str, Any]) -> str:
     """Return the results as lines for people."""
-    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     lines = [
-        f"{record['device']}; {versions}",
+        made_with(record),
         f"{'case':<14}{'what':<37}{'ratio':>7}{'quartiles':>16}{'target':>8}",
     ]
     for name, result in record["results"].items():
-        low, high = result["quartiles"]
-        target = "-" if result["target"] is None else f"{result['target']:.2f}"
+        ratio, quartiles, target = in_words(result)
         verdict = {True: "met", False: "MISSED", None: ""}[result["met"]]
         lines.append(
-            f"{name:<14}{result['question']:<37}{result['ratio']:>7.3f}"
-            f"{f'{low:.3f} to {high:.3f}':>16}{target:>8}  {verdict}".rstrip()
+            f"{name:<14}{result['question']:<37}{ratio:>7}{quartiles:>16}{target or '-':>8}"
+            f"  {verdict}".rstrip()
         )
     if len(record["load"]) == 2:
         before, after = record["load"]
@@ -148,18 +158,13 @@ def table(record: dict[str, Any]) -> str:
 
 def markdown(record: dict[str, Any]) -> str:
     """Return the results as the table that the book shows."""
-    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     lines = ["| ours / the other | ratio | quartiles | at most |", "|---|---|---|---|"]
     for result in record["results"].values():
-        low, high = result["quartiles"]
-        target = "" if result["target"] is None else f"{result['target']:.2f}"
+        ratio, quartiles, target = in_words(result)
         missed = " (missed)" if result["met"] is False else ""
-        lines.append(
-            f"| {result['question']} | {result['ratio']:.3f}{missed} | {low:.3f} to {high:.3f} "
-            f"| {target} |"
-        )
+        lines.append(f"| {result['question']} | {ratio}{missed} | {quartiles} | {target} |")
     return "\n".join([
-        *lines, "", f"{record['device']}; {versions}; {record['date']}. Made by",
+        *lines, "", f"{made_with(record)}; {record['date']}. Made by",
         "", "```text", record["command"], "```", "",
     ])  # fmt: skip
 

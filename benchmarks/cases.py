@@ -222,8 +222,9 @@ def peak_resident() -> float:
 def small(size: Size, batch_norm: bool = False) -> tuple[VGGNet, ImageData]:
     """Configuration A and the digits, as `python -m vgg_utils.train` takes them on a CPU."""
     torch.manual_seed(0)
-    options = {"width": size.width, "pool_size": 1, "hidden_features": 512}
-    model = VGGNet(1, 10, "A", batch_norm=batch_norm, **options)  # type: ignore[arg-type]
+    model = VGGNet(
+        1, 10, "A", batch_norm=batch_norm, width=size.width, pool_size=1, hidden_features=512
+    )
     data = load_digits()
     train = (torch.cat([tensor] * size.copies) for tensor in data.train.tensors)
     return model.to(size.device), data._replace(train=TensorDataset(*train))

@@ -165,17 +165,25 @@ def device_name(device: str) -> str:
     return f"CPU ({platform.machine()}, 1 thread)"
 
 
-def differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """Give a line for each mean that lies further from the stored one than the larger sd."""
+def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[list[str], int]:
+    """Return a line for each mean that lies further from the stored one than the larger sd.
+
+    And how many means there were to compare.
+    """
+    lines, compared = [], 0
     for variant, old in before["results"].items():
         new = after["results"].get(variant, {})
         for key in old:
             measure = key.removesuffix("_mean")
             if measure == key or key not in new:
                 continue
+            compared += 1
             spread = max(old[f"{measure}_sd"] or 0, new[f"{measure}_sd"] or 0)
             if abs(new[key] - old[key]) > spread:
-                yield f"{variant}, {measure}: {old[key]} before, {new[key]} now, sd {spread}"
+                lines.append(
+                    f"{variant}, {measure}: {old[key]} before, {new[key]} now, sd {spread}"
+                )
+    return lines, compared
 
 
 def write(name: str, record: dict[str, Any]) -> None:
@@ -183,10 +191,9 @@ def write(name: str, record: dict[str, Any]) -> None:
     path = RECORDS / f"{name}.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        lines = list(differences(before, record))
+        lines, means = differences(before, record)
         for line in lines:
             print(f"  beyond the spread: {line}")
-        means = sum(key.endswith("_mean") for one in before["results"].values() for key in one)
         print(f"{name}: {means - len(lines)} of {means} means lie within the spread of before")
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(PARTS / name, ignore_errors=True)

@@ -49,7 +49,7 @@ class FromMemory:
             labels = self.labels[share(index).to(self.labels.device)]
             yield share(batch), labels.to(self.device)
 
-    def evaluation(self) -> Generator[Batch, None, None]:
+    def evaluation(self) -> Iterator[Batch]:
         """Yield this process's share of all images, the labels on the CPU."""
         yield share(self.images), share(self.labels).cpu()
 
@@ -78,11 +78,11 @@ class FromFiles:
         for images, labels in self._read([share(index) for index in order], epoch):
             yield images, labels.to(self.device, non_blocking=True)
 
-    def evaluation(self) -> Generator[Batch, None, None]:
+    def evaluation(self) -> Iterator[Batch]:
         mine = share(torch.arange(len(self)))
         yield from self._read(list(mine.split(self.evaluation_batch)), epoch=0)
 
-    def _read(self, batches: list[torch.Tensor], epoch: int) -> Generator[Batch, None, None]:
+    def _read(self, batches: list[torch.Tensor], epoch: int) -> Iterator[Batch]:
         loader = DataLoader(
             _Repeatable(self.data, self.seed, epoch),
             batch_sampler=[batch.tolist() for batch in batches],

@@ -272,12 +272,11 @@ class _Run:
         }
         content = checkpoint.pack(state)
         self._await_writing()
-        self.writing = self.writer.submit(
-            _write, self.out, self.steps_done, content, self.place.history
-        )
+        writing = self.writer.submit(_write, self.out, self.steps_done, content, self.place.history)
         if self.steps_done == 0:
-            started, self.writing = self.writing, None
-            started.result()
+            writing.result()
+        else:
+            self.writing = writing
 
     def _await_writing(self) -> None:
         """Wait until the checkpoint before is on the disk, or warn that it is not."""
