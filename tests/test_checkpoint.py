@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -36,6 +37,41 @@ def test_what_changes_after_packing_is_not_in_the_checkpoint(tmp_path):
     weights += 1
     checkpoint.save(tmp_path, 1, content)
     assert load_latest(tmp_path)[1]["weights"].tolist() == [0, 0, 0]
+
+
+def test_tensors_come_back_as_they_were(tmp_path):
+    numbers = torch.arange(24.0)
+    state = {
+        "a row": numbers,
+        "channels last": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        "one number": {"in a dictionary": torch.tensor(7), "another": torch.tensor(True)},
+        "none": torch.empty(0, 3),
+        "a part": numbers[3:9].view(2, 3),
+        "with gaps": numbers[::5],
+        "turned": numbers.view(4, 6).T,
+        "expanded": torch.ones(1).expand(5),
+        "in a list": [torch.tensor([1, 2])],
+        "with a gradient": torch.ones(2, requires_grad=True),
+        "half": torch.tensor([0.1], dtype=torch.float16),
+    }
+    save(tmp_path, 1, state)
+    back = load_latest(tmp_path)[1]
+    assert list(back) == list(state)
+    torch.testing.assert_close(back, {**state, "with a gradient": torch.ones(2)}, rtol=0, atol=0)
+    for name in ("channels last", "turned"):
+        assert back[name].stride() == state[name].stride()
+
+
+def test_tensors_that_were_read_hold_no_others_memory(tmp_path):
+    save(tmp_path, 1, {"large": torch.zeros(1000), "small": torch.zeros(2)})
+    assert load_latest(tmp_path)[1]["small"].untyped_storage().nbytes() == 8
+
+
+def test_a_network_of_many_tensors_is_a_file_of_few(tmp_path):
+    layers = torch.nn.Sequential(*[torch.nn.Linear(2, 2) for _ in range(50)])
+    path = save(tmp_path, 1, {"model": layers.state_dict()})
+    with zipfile.ZipFile(path) as archive:
+        assert len([name for name in archive.namelist() if "/data/" in name]) == 1
 
 
 def test_empty_folder_has_none(tmp_path):

@@ -190,6 +190,13 @@ def test_finished_run_resumes_to_itself_and_can_be_made_longer(finished):
     assert fit(net, small_data(), out=finished, resume=True, **options) == whole
 
 
+def test_last_checkpoint_holds_the_weights_that_the_run_ends_with(tmp_path):
+    net, read = small_net(), small_net()
+    fit(net, small_data(), out=tmp_path, **OPTIONS)
+    read.load_state_dict(checkpoint.load_latest(tmp_path)[1]["model"])
+    torch.testing.assert_close(read.state_dict(), net.state_dict(), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [({"batch_size": 8}, "batch_size is 4 there and 8 here"), ({"seed": 1}, "seed is 0")],

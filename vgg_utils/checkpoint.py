@@ -3,12 +3,19 @@
 A checkpoint is written beside its final name, forced to the disk, and only then renamed, which the
 operating system does in one piece: under its final name stands a whole file or none. The last two
 are kept, so one that goes bad later leaves another.
+
+`load_latest(folder)` reads the newest that is whole. Its `state["model"]` is what the network's
+`load_state_dict` takes:
+
+    path, state = load_latest(Path("runs/first"))
+    net.load_state_dict(state["model"])
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import random
 import warnings
@@ -19,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-FORMAT = "vgg_utils checkpoint 1"
+FORMAT = "vgg_utils checkpoint 2"
 
 
 class CheckpointError(RuntimeError):
@@ -51,10 +58,45 @@ def write_atomically(path: Path, content: bytes | memoryview, *, forced: bool = 
 
 
 def pack(state: dict[str, Any]) -> memoryview:
-    """Return `state` as the content of a checkpoint; what changes afterwards is not in it."""
+    """Return `state` as the content of a checkpoint; what changes afterwards is not in it.
+
+    The tensors in its dictionaries are joined, those of a type into one: a network has a hundred,
+    and each that is saved by itself costs some time, however small it is.
+    """
+    apart: dict[torch.dtype, list[torch.Tensor]] = {}
+    rest = _take_apart(state, apart)
+    joined = {
+        dtype: torch.cat([tensor.as_strided((tensor.numel(),), (1,)) for tensor in tensors])
+        for dtype, tensors in apart.items()
+    }
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **state}, buffer)
+    torch.save({"format": FORMAT, "state": rest, "tensors": joined}, buffer)
     return buffer.getbuffer()
+
+
+def _take_apart(value: Any, apart: dict[torch.dtype, list[torch.Tensor]]) -> Any:
+    """Return `value` with its type, shape and strides for each tensor, which goes into `apart`."""
+    if isinstance(value, dict):
+        return {key: _take_apart(item, apart) for key, item in value.items()}
+    if not isinstance(value, torch.Tensor):
+        return value
+    tensor = value.detach().cpu()
+    if tensor.nbytes != tensor.untyped_storage().nbytes():  # a part of another, or one expanded
+        tensor = tensor.clone()
+    apart.setdefault(tensor.dtype, []).append(tensor)
+    return tensor.dtype, tuple(tensor.shape), tensor.stride()
+
+
+def _put_together(value: Any, joined: dict[torch.dtype, torch.Tensor]) -> Any:
+    """Return what `_take_apart` was given; its tensors are cut from the front of `joined`."""
+    if isinstance(value, dict):
+        return {key: _put_together(item, joined) for key, item in value.items()}
+    if not (isinstance(value, tuple) and value and isinstance(value[0], torch.dtype)):
+        return value
+    dtype, shape, strides = value
+    count = math.prod(shape)
+    values, joined[dtype] = joined[dtype][:count], joined[dtype][count:]
+    return values.as_strided(shape, strides).clone()
 
 
 def save(folder: Path, number: int, content: bytes | memoryview) -> Path:
@@ -106,15 +148,15 @@ def _read(path: Path) -> dict[str, Any]:
             broken = archive.testzip()  # PyTorch itself does not look at the checksums
         if broken:
             raise CheckpointError(f"{path} is damaged: wrong checksum of {broken}")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
     except Exception as error:  # zipfile, pickle and torch raise many kinds
         reason = str(error).split("\n")[0]
         raise CheckpointError(f"{path} is damaged or no checkpoint: {reason}") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(f"{path} was not written by vgg_utils.train")
-    return state
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} was not written by this version of vgg_utils.train")
+    return _put_together(content["state"], content["tensors"])
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
