@@ -61,9 +61,9 @@ def test_record_holds_every_run_with_mean_and_deviation(small, tmp_path):
     assert [run["measures"]["error"] for run in ten["runs"]] == [15, 25, 45]
     assert [run["seed"] for run in ten["runs"]] == [1, 2, 4]
     assert ten["runs"][0]["history"] == [0.3333]
-    assert ten["error_mean"] == round(statistics.mean([15, 25, 45]), 2)
+    assert ten["error_mean"] == round(statistics.mean([15, 25, 45]), 4)
     # deviations from 28.33: -13.33, -3.33, 16.67; their squares sum to 466.67
-    assert ten["error_sd"] == pytest.approx((466.67 / 2) ** 0.5, abs=0.006)
+    assert ten["error_sd"] == pytest.approx((466.67 / 2) ** 0.5, abs=0.0006)
     assert {"question", "command", "device", "versions", "date", "seconds"} <= set(record)
 
 
@@ -180,8 +180,8 @@ def test_record_gives_mean_and_deviation_of_its_own_runs(name):
         assert [run["seed"] for run in variant["runs"]] == record["settings"]["seeds"]
         for measure in variant["runs"][0]["measures"]:
             values = [run["measures"][measure] for run in variant["runs"]]
-            assert variant[f"{measure}_mean"] == pytest.approx(statistics.mean(values), abs=0.0051)
-            assert variant[f"{measure}_sd"] == pytest.approx(statistics.stdev(values), abs=0.0051)
+            assert variant[f"{measure}_mean"] == pytest.approx(statistics.mean(values), abs=6e-5)
+            assert variant[f"{measure}_sd"] == pytest.approx(statistics.stdev(values), abs=6e-5)
         for run in variant["runs"]:
             if "history" in run and "test_error" in run["measures"]:
                 assert run["measures"]["test_error"] == run["history"][-1]["test_error"]

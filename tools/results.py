@@ -154,8 +154,8 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for measure in runs[0]["measures"]:
         values = [run["measures"][measure] for run in runs]
-        found[f"{measure}_mean"] = round(statistics.mean(values), 2)
-        found[f"{measure}_sd"] = round(statistics.stdev(values), 2) if len(values) > 1 else None
+        found[f"{measure}_mean"] = round(statistics.mean(values), 4)
+        found[f"{measure}_sd"] = round(statistics.stdev(values), 4) if len(values) > 1 else None
     return {**found, "runs": runs}
 
 
