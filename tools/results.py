@@ -181,7 +181,8 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[list[str
             spread = max(old[f"{measure}_sd"] or 0, new[f"{measure}_sd"] or 0)
             if abs(new[key] - old[key]) > spread:
                 lines.append(
-                    f"{variant}, {measure}: {old[key]} before, {new[key]} now, sd {spread}"
+                    f"{variant}, {measure}: {old[key]:.2f} before, {new[key]:.2f} now,"
+                    f" sd {spread:.2f}"
                 )
     return lines, compared
 
@@ -205,10 +206,10 @@ def overview(name: str, record: dict[str, Any]) -> str:
     lines = [f"{name}: {record['question']} ({record['device']}, {record['seconds']} s)"]
     for variant, result in record["results"].items():
         measures = list(result["runs"][0]["measures"])
-        shown = [
-            f"{measure} {result[f'{measure}_mean']} ± {result[f'{measure}_sd']}"
-            for measure in measures[:4]
-        ]
+        shown = []
+        for measure in measures[:4]:
+            mean, sd = result[f"{measure}_mean"], result[f"{measure}_sd"]
+            shown.append(f"{measure} {mean:.2f}" + (f" ± {sd:.2f}" if sd is not None else ""))
         more = [f"and {len(measures) - 4} more"] if len(measures) > 4 else []
         lines.append(f"  {variant}: {', '.join(shown + more)}")
     return "\n".join(lines)
