@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from vgg_utils.augment import random_shift
+from vgg_utils.command_line import DEFAULTS
 from vgg_utils.configs import summarise, total
 from vgg_utils.data import ImageData, load_digits
 from vgg_utils.evaluate import evaluate, evaluation_scales, predict, top_k_error
@@ -31,6 +32,7 @@ from vgg_utils.train import fit
 
 # Checkpoints are written here and not to the system's own folder, which may lie in memory.
 SCRATCH = Path(__file__).resolve().parent.parent / "build"
+DIGITS = DEFAULTS["digits"]
 RATE = 0.001  # low enough for any number of epochs: a loss that is not finite would stop `fit`
 
 Run = Callable[[], object]
@@ -223,8 +225,9 @@ def small(size: Size, batch_norm: bool = False) -> tuple[VGGNet, ImageData]:
     """Configuration A and the digits, as `python -m vgg_utils.train` takes them on a CPU."""
     torch.manual_seed(0)
     model = VGGNet(
-        1, 10, "A", batch_norm=batch_norm, width=size.width, pool_size=1, hidden_features=512
-    )
+        1, 10, "A", batch_norm=batch_norm, width=size.width, pool_size=1,
+        hidden_features=DIGITS.hidden,
+    )  # fmt: skip
     data = load_digits()
     train = (torch.cat([tensor] * size.copies) for tensor in data.train.tensors)
     return model.to(size.device), data._replace(train=TensorDataset(*train))
@@ -309,10 +312,10 @@ def checkpointing(size: Size) -> Pair:
     """An epoch with many checkpoints and with none; one alone would drown in the noise.
 
     It is an epoch as README's `python -m vgg_utils.train --batch-norm --out runs/first` makes it,
-    which shifts its digits by 2 pixels.
+    which shifts its digits.
     """
     (ours, data), (base, _) = small(size, batch_norm=True), small(size, batch_norm=True)
-    shift = partial(random_shift, pixels=2, fill=-data.mean.item())
+    shift = partial(random_shift, pixels=DIGITS.shift, fill=-data.mean.item())
     SCRATCH.mkdir(exist_ok=True)
 
     def saving() -> None:

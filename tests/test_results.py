@@ -125,7 +125,9 @@ def test_one_command_runs_what_waits_for_a_gpu_and_sums_up(on_gpu, tmp_path, cap
     assert record["device"] == "some GPU" and len(made) == 4
     printed = capsys.readouterr()
     for name in ("first", "second"):
-        assert f"{name}: What of {name}? (some GPU, 0 s)\n  by ten: error 20.00 ± 7.07" in printed.out
+        assert (
+            f"{name}: What of {name}? (some GPU, 0 s)\n  by ten: error 20.00 ± 7.07" in printed.out
+        )
     assert printed.out.rstrip().endswith("what they finished is kept: broken")
     assert "OSError: no data here" in printed.err
     assert results.main(command) == 1
