@@ -331,6 +331,7 @@ EXPERIMENTS = {
             "fc6 and fc7, SCR, 56 epochs, untrained start": table_8(
                 "fc", "SCR", LONG, start="untrained"
             ),
+            "all, SCR, 56 epochs": table_8("all", "SCR", LONG),
             "all, PCR, 56 epochs": table_8("all", "PCR", LONG, whole_image=True),
         },
         common={"classifier": CLASSIFIER, "start": "classifier", "boxes": None},
