@@ -1,9 +1,9 @@
 """Evaluation as in the paper: many views of an image, several networks, top-k error.
 
-    data --rescale to each Q--> views --network, soft-max--> posteriors --average--> top_k_error
+    data --rescale to each Q--> views --network, softmax--> posteriors --average--> top_k_error
 
 The views of an image at one scale are the whole of it (dense) or a grid of crops, each with its
-mirror image. What is averaged over views, over scales and over networks is always the soft-max
+mirror image. What is averaged over views, over scales and over networks is always the softmax
 posterior (Sect. 4.2 to 4.4). Where the paper leaves something open, the docstrings say what is done
 here, and why.
 
@@ -102,10 +102,10 @@ def evaluate(
         flip: take the mirror image of each view, of the whole or of the crop, too.
         grid: crops along a side; the paper's 5, flipped, are 50 a scale (see `crop_grid`).
         crop: side of a crop in pixels; by default `model.image_size`, 224 for the paper's nets.
-        softmax_first: in "dense", apply the soft-max at every place of the map and average after.
+        softmax_first: in "dense", apply the softmax at every place of the map and average after.
             The paper leaves the order open. It calls what is averaged a class score map and speaks
-            of soft-max posteriors only of images, so by default the scores are averaged first.
-            "Sum-pooled" then means averaged: a sum of scores would change the soft-max.
+            of softmax posteriors only of images, so by default the scores are averaged first.
+            "Sum-pooled" then means averaged: a sum of scores would change the softmax.
         batch_size: the most views in one forward pass. The answer does not depend on it, but for
             rounding. Views of equal size go together, whichever image they are of.
         progress: show a bar.

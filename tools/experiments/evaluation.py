@@ -141,6 +141,6 @@ EXPERIMENTS = {
             "curve": [28, 32, 36, 40, 44, 48, 52, 56, 64, 72],
         },
         run=train_and_evaluate,
-        minutes=15,
+        minutes=6,
     ),
 }  # fmt: skip
