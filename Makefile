@@ -42,7 +42,7 @@ serve: $(READY)  ## Serve the built site on http://localhost:8000 (PORT=... for 
 notebooks: $(READY)  ## Run the notebooks from the top and store clean outputs (ONLY=book/... for one)
 	$(BIN)/python tools/notebooks.py $(ONLY)
 
-results: $(READY)  ## Repeat the measured experiments, about an hour (ONLY=name for one, DEVICE=cuda on a GPU)
+results: $(READY)  ## Repeat the measured experiments, some 45 minutes (ONLY=name for one, DEVICE=cuda on a GPU)
 	$(BIN)/python tools/results.py $(if $(DEVICE),--device $(DEVICE) --missing) $(ONLY)
 
 bench: $(READY)  ## Measure speed and memory against peers, some minutes (ONLY=name for one)

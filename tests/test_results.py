@@ -190,15 +190,15 @@ def test_record_gives_mean_and_deviation_of_its_own_runs(name):
 
 
 def test_chapter_7_names_experiments_with_their_time():
-    """Each row has its experiment's minutes; all of them on two cores are about an hour."""
+    """Each row has its experiment's minutes; all of them on two cores are some 45."""
     page = json.loads((ROOT / "book" / "07_reproduction.ipynb").read_text(encoding="utf-8"))
     text = "".join("".join(cell["source"]) + "\n" for cell in page["cells"])
     rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| (\d+)", text, re.MULTILINE)
     assert {"depth", "depth_cifar10"} <= {*dict(rows)}
     assert rows == [(name, f"{EXPERIMENTS[name].minutes:.0f}") for name, _ in rows]
-    assert "about an hour on two cores" in text
+    assert "some 45 minutes on two cores" in text
     total = sum(one.minutes for one in EXPERIMENTS.values() if one.device == "cpu")
-    assert 45 <= total / 2 <= 75
+    assert 40 <= total / 2 <= 50
 
 
 def test_deep_network_of_the_depth_study_starts_with_the_layers_of_a_trained_a(tmp_path):

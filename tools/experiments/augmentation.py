@@ -134,7 +134,7 @@ EXPERIMENTS = {
             "fit": {"epochs": 12, "batch_size": 16, "drop_at": [10]},
         },
         run=scenes,
-        minutes=10,
+        minutes=6,
     ),
     "augmentation_cifar10_subset": Experiment(
         question="What are flip and colour shift worth on small photographs?",
@@ -157,6 +157,6 @@ EXPERIMENTS = {
             "fit": {"epochs": 20, "batch_size": 16, "drop_at": [16]},
         },
         run=cifar10_subset,
-        minutes=17,
+        minutes=10,
     ),
 }  # fmt: skip

@@ -106,7 +106,7 @@ EXPERIMENTS = {
             "fit": {"epochs": 12, "batch_size": 16, "drop_at": [10]},
         },
         run=on("cpu"),
-        minutes=35,
+        minutes=25,
     ),
     "depth_cifar10": Experiment(
         question="Does the error fall with depth on CIFAR-10, and what do LRN, 1x1 and 5x5 do?",

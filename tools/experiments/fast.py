@@ -115,6 +115,6 @@ EXPERIMENTS = {
             "device": "cpu",
         },
         run=fast,
-        minutes=17,
+        minutes=12,
     ),
 }  # fmt: skip

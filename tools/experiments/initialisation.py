@@ -99,6 +99,6 @@ EXPERIMENTS = {
         },
         common={"data": {"name": "digits"}, "pixels": 1, "fit": FIT},
         run=start_and_train,
-        minutes=11,
+        minutes=9,
     ),
 }

@@ -336,7 +336,7 @@ EXPERIMENTS = {
         },
         common={"classifier": CLASSIFIER, "start": "classifier", "boxes": None},
         run=localisation,
-        minutes=30,
+        minutes=18,
     ),
     "features": Experiment(
         question="How many labelled examples do new classes need on the features of a trained net?",
@@ -352,7 +352,7 @@ EXPERIMENTS = {
         },
         common={"classifier": CLASSIFIER, "C": 1.0},
         run=features,
-        minutes=2,
+        minutes=1,
     ),
     "grad_cam": Experiment(
         question="How often is the brightest point of Grad-CAM on the digit?",
