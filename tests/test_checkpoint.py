@@ -136,6 +136,17 @@ def test_new_checkpoint_is_never_the_one_deleted(tmp_path):
     assert {"checkpoint-000000012.pt", "checkpoint-000000014.pt"} <= set(names(tmp_path))
 
 
+def test_copy_under_another_name_is_neither_read_nor_deleted(tmp_path):
+    copies = ["checkpoint-000000001-mine.pt", "checkpoint-best.pt"]
+    for name in copies:
+        (tmp_path / name).write_bytes(b"the reader's")
+    assert load_latest(tmp_path) is None
+    for number in (2, 3, 4):
+        save(tmp_path, number, {})
+    assert names(tmp_path) == [copies[0], "checkpoint-000000003.pt", "checkpoint-000000004.pt",
+                               copies[1]]  # fmt: skip
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_full_disk_loses_nothing_and_says_what_is_safe(tmp_path, monkeypatch, call):
     save(tmp_path, 1, {"number": 1})
