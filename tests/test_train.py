@@ -8,7 +8,7 @@ from sklearn.metrics import top_k_accuracy_score
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
-from vgg_utils import train
+from vgg_utils import checkpoint, train
 from vgg_utils.augment import random_shift
 from vgg_utils.data import ImageData, ImageFiles, load_digits
 from vgg_utils.evaluate import predict, top_k_error
@@ -163,6 +163,15 @@ def test_infinite_loss_stops_at_once_and_says_where(digits):
     with pytest.raises(train.TrainingError, match=says):
         fit(net, data, progress=False)
     assert all(value.isfinite().all() for value in net.parameters())
+
+
+def test_loss_that_the_last_step_of_an_epoch_makes_infinite_stops_too(digits, tmp_path):
+    """No later step of the epoch would show it: the test set does. Nothing of it is saved."""
+    says = r"the loss is (nan|inf) in testing after epoch 1, step 1, .* rate of 1e\+20: try a tenth"
+    with pytest.raises(train.TrainingError, match=says):
+        fit(small_net(), digits, batch_size=2000, learning_rate=1e20, out=tmp_path, progress=False)
+    path, _ = checkpoint.load_latest(tmp_path)
+    assert path.name == "checkpoint-000000000.pt"
 
 
 @pytest.mark.parametrize(
