@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from image_files import write_images
+from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from vgg_utils import train as train_module
@@ -22,6 +23,7 @@ from vgg_utils.command_line import main
 from vgg_utils.data import ImageData, load_folder
 from vgg_utils.distributed import in_turn
 from vgg_utils.download import DownloadError
+from vgg_utils.evaluate import predict
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
 
@@ -150,6 +152,26 @@ def test_dropout_keeps_the_order_of_the_images_common(tmp_path):
     first, second = train(tmp_path / "two", processes=2, epochs=2, dropout=0.5)
     for name, value in first["model"].items():
         assert torch.equal(second["model"][name], value), name
+
+
+def normalised(rank, folder):
+    """One of the processes, with batch normalisation; each leaves what it has and measures."""
+    torch.manual_seed(0)
+    net = VGGNet(1, 10, [(3, 4), "M"], batch_norm=True, pool_size=2, hidden_features=8)
+    data = small_data()
+    row = fit(net, data, epochs=1, learning_rate=0.1, **OPTIONS)[-1]
+    images, labels = data.test.tensors
+    result = {"said": row["test_loss"], "buffers": dict(net.named_buffers())}
+    result["measured"] = F.cross_entropy(predict(net, images), labels).item()
+    torch.save(result, folder / f"result{rank}.pt")
+
+
+def test_all_processes_test_and_end_with_the_running_statistics_of_the_first(tmp_path):
+    run_together(normalised, tmp_path / "meet", 2, tmp_path)
+    first, second = (torch.load(tmp_path / f"result{k}.pt", weights_only=True) for k in (0, 1))
+    torch.testing.assert_close(second["buffers"], first["buffers"], rtol=0, atol=0)
+    assert len(first["buffers"]) == 3
+    assert first["said"] == second["said"] == pytest.approx(first["measured"], rel=1e-6)
 
 
 def test_two_processes_read_their_shares_of_the_files_alone(tmp_path):

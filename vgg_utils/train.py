@@ -43,7 +43,14 @@ from vgg_utils import checkpoint
 from vgg_utils.batches import Augment, Batches, FromFiles, split, training_and_test
 from vgg_utils.configs import positive
 from vgg_utils.data import ImageData, ImageFiles
-from vgg_utils.distributed import average, from_first, own_numbers, rank_and_processes, weight
+from vgg_utils.distributed import (
+    average,
+    from_first,
+    own_numbers,
+    rank_and_processes,
+    take_buffers_of_first,
+    weight,
+)
 from vgg_utils.evaluate import predict, top_k_error
 
 PRECISIONS = {
@@ -393,6 +400,7 @@ class _Run:
 
         Images that are read from files pass by batch after batch; only the logits are kept.
         """
+        take_buffers_of_first(self.model)  # the last step left each process with its own
         logits, labels = [], []
         where = f"in testing, with batches of {self.test.evaluation_batch} images"
         from_files = isinstance(self.test, FromFiles)
