@@ -144,6 +144,13 @@ def test_command_trains_and_refuses_plainly(tmp_path, capsys):
         command_line.main(["--resume"])
 
 
+@pytest.mark.parametrize("device", ["tpu", "cuda:99"])
+def test_device_that_is_not_there_is_refused_in_a_sentence(device, capsys):
+    with pytest.raises(SystemExit):
+        command_line.main([*TINY, "--device", device])
+    assert f"error: cannot train on device '{device}': " in capsys.readouterr().err
+
+
 def test_command_trains_on_a_folder_with_and_without_augmentation(tmp_path, capsys):
     write_images(tmp_path / "images")
     words = [*TINY, "--dataset", str(tmp_path / "images"), "--size", "32", "--scale", "36", "44"]

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import shlex
 import signal
 import sys
 import threading
@@ -286,6 +287,7 @@ def test_control_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command_line, "load_dataset", lambda *a, **k: small_data())
     monkeypatch.setattr(command_line, "_augmentation", lambda data, options: interrupt)
     monkeypatch.setattr(command_line, "VGGNet", lambda *a, **k: small_net())
-    arguments = ["--out", str(tmp_path), "--width", "0.1", "--hidden", "8"]
+    arguments = ["--out", str(tmp_path / "My Drive"), "--width", "0.1", "--hidden", "8"]
     assert command_line.main(arguments) == 130
-    assert f"python -m vgg_utils.train --out {tmp_path} --width 0.1" in capsys.readouterr().out
+    command = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(command) == ["python", "-m", "vgg_utils.train", *arguments, "--resume"]
