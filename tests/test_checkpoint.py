@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import stat
 import sys
 import zipfile
 
@@ -145,6 +146,18 @@ def test_copy_under_another_name_is_neither_read_nor_deleted(tmp_path):
         save(tmp_path, number, {})
     assert names(tmp_path) == [copies[0], "checkpoint-000000003.pt", "checkpoint-000000004.pt",
                                copies[1]]  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there a folder can be forced to the disk")
+def test_file_and_then_its_name_are_forced_to_the_disk(tmp_path, monkeypatch):
+    forced = []
+
+    def note(descriptor):
+        forced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), names(tmp_path)))
+
+    monkeypatch.setattr(os, "fsync", note)
+    checkpoint.write_atomically(tmp_path / "a", b"content")
+    assert forced == [(False, ["a.partial"]), (True, ["a"])]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

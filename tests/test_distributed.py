@@ -79,11 +79,13 @@ def share(rank, folder, epochs, dropout, images):
         net, data, options = small_net(dropout), small_data(), {"augment": shift}
     else:
         net, data, options = small_net(dropout, 3), folder_data(images, rank), {}
-    out = folder / ("run" if rank == 0 else "written-by-another")
+    other = folder / "written-by-another"
+    other.mkdir(exist_ok=True)  # nothing but the code keeps a process from writing there
+    out = folder / "run" if rank == 0 else other
     steps = []
     net.register_forward_pre_hook(lambda net, images: steps.append(net.training))
     history = fit(net, data, epochs=epochs, out=out, resume=True, **OPTIONS, **options)
-    assert not (folder / "written-by-another").exists()
+    assert not list(other.iterdir())
     result = {"history": history, "model": net.state_dict(), "steps": sum(steps)}
     torch.save(result, folder / f"result{rank}.pt")
 
@@ -152,6 +154,37 @@ def test_dropout_keeps_the_order_of_the_images_common(tmp_path):
     first, second = train(tmp_path / "two", processes=2, epochs=2, dropout=0.5)
     for name, value in first["model"].items():
         assert torch.equal(second["model"][name], value), name
+
+
+def masked(rank, folder):
+    """One of the processes: images that tell their number, in a network that shows its masks."""
+    data = small_data()
+    numbered = TensorDataset(
+        torch.arange(1.0, 36)[:, None, None, None].expand(35, 1, 8, 8), data.train.tensors[1]
+    )
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(64, 10))
+    seen = {"numbers": [], "masks": []}
+
+    def note(layer, images, output):
+        if layer.training:
+            seen["numbers"] += images[0][:, 0].int().tolist()
+            seen["masks"].append(output == 0)
+
+    net[1].register_forward_hook(note)
+    data = data._replace(train=numbered)
+    fit(net, data, epochs=2, learning_rate=1e-6, **OPTIONS)
+    torch.save(seen, folder / f"result{rank}.pt")
+
+
+def test_each_process_has_its_own_images_and_masks(tmp_path):
+    run_together(masked, tmp_path / "meet", 2, tmp_path)
+    first, second = (torch.load(tmp_path / f"result{k}.pt", weights_only=True) for k in (0, 1))
+    for epoch in (0, 1):  # of the five batches each gives the first one image more, or as many
+        numbers = first["numbers"][epoch * 18 :][:18] + second["numbers"][epoch * 17 :][:17]
+        assert sorted(numbers) == [*range(1, 36)]
+    masks = [tuple(mask.flatten().tolist()) for run in (first, second) for mask in run["masks"][:4]]
+    assert len(set(masks)) == 8
 
 
 def normalised(rank, folder):

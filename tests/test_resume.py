@@ -200,7 +200,17 @@ def test_last_checkpoint_holds_the_weights_that_the_run_ends_with(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"batch_size": 8}, "batch_size is 4 there and 8 here"), ({"seed": 1}, "seed is 0")],
+    [
+        ({"batch_size": 8}, "batch_size is 4 there and 8 here"),
+        ({"seed": 1}, "seed is 0"),
+        ({"learning_rate": 0.1}, "learning_rate is 0.01"),
+        ({"momentum": 0.8}, "momentum is 0.9"),
+        ({"weight_decay": 0.1}, "weight_decay is 0.0005"),
+        ({"plateau": 2}, "plateau is 1"),
+        ({"plateau": None, "drop_at": [1]}, r"drop_at is \[\] there"),
+        ({"augment": noisy}, "augment is False"),
+        ({"precision": "bfloat16"}, "precision is float32"),
+    ],
 )
 def test_checkpoint_of_other_settings_is_refused(finished, change, says):
     with pytest.raises(checkpoint.CheckpointError, match=says):
