@@ -221,10 +221,16 @@ def test_plateau_drops_the_rate_in_fit():
     assert rates == pytest.approx([1e-2, 1e-2, 1e-2, 1e-3, 1e-3])
 
 
-HALF = [{"precision": "bfloat16"}, {"precision": "float16"}]
+needs_scaler = pytest.mark.skipif(
+    not hasattr(torch.amp, "GradScaler"), reason="float16 is for PyTorch 2.3 on"
+)
+BFLOAT16 = {"precision": "bfloat16"}
+FLOAT16 = {"precision": "float16"}
 
 
-@pytest.mark.parametrize("option", [*HALF, {"channels_last": True}])
+@pytest.mark.parametrize(
+    "option", [BFLOAT16, pytest.param(FLOAT16, marks=needs_scaler), {"channels_last": True}]
+)
 def test_faster_arithmetic_is_the_same_training_to_rounding(digits, option):
     few = digits._replace(train=TensorDataset(*(t[:200] for t in digits.train.tensors)))
     rows = [fit(small_net(), few, epochs=1, progress=False, **o)[0] for o in ({}, option)]
@@ -233,7 +239,11 @@ def test_faster_arithmetic_is_the_same_training_to_rounding(digits, option):
 
 @pytest.mark.parametrize(
     ("option", "dtype"),
-    [({}, torch.float32), (HALF[0], torch.bfloat16), (HALF[1], torch.float16)],
+    [
+        ({}, torch.float32),
+        (BFLOAT16, torch.bfloat16),
+        pytest.param(FLOAT16, torch.float16, marks=needs_scaler),
+    ],
 )
 def test_products_have_the_precision_asked_for_and_weights_stay_float32(digits, option, dtype):
     net, seen = small_net(), set()
@@ -243,12 +253,13 @@ def test_products_have_the_precision_asked_for_and_weights_stay_float32(digits, 
     assert {weight.dtype for weight in net.parameters()} == {torch.float32}
 
 
+@needs_scaler
 def test_gradients_of_float16_are_scaled_and_the_scale_is_resumed(digits, tmp_path):
     net, largest = small_net(), []
     net.classifier[-1].register_full_backward_hook(
         lambda net, into, out: largest.append(out[0].abs().max().item())
     )
-    options = {"batch_size": 400, "precision": "float16", "out": tmp_path, "progress": False}
+    options = {"batch_size": 400, **FLOAT16, "out": tmp_path, "progress": False}
     fit(net, digits, epochs=1, **options)
     assert min(largest) > 1  # of a mean over 400 images, none could be above 1 / 400
     path, state = checkpoint.load_latest(tmp_path)
