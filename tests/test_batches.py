@@ -134,6 +134,23 @@ def test_stopped_training_leaves_no_process_behind():
     assert not multiprocessing.active_children(), f"kept by {caught!r}"
 
 
+def test_images_in_memory_lie_on_the_device_where_half_its_free_memory_holds_them(monkeypatch):
+    half = TensorDataset(*tensors())
+    data = ImageData(half, half, ["ant", "bee"], torch.zeros(3))
+    size = 2 * 37 * (3 * 8 * 8 * 4 + 8)  # bytes of images and labels, twice
+    moved = []
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda tensor, device, **_: moved.append(device) or tensor
+    )
+    gpu = torch.device("cuda")
+    options = {"augment": None, "batch_size": 8, "workers": 0, "seed": 0}
+    for free, count in ((2 * size, 4), (2 * size - 1, 0)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**9))
+        moved.clear()
+        batches.training_and_test(data, gpu, **options)
+        assert moved == [gpu] * count  # images and labels of both sets, or none
+
+
 def test_augment_belongs_to_images_in_memory():
     with pytest.raises(ValueError, match=r"augment is for images in memory.*transform instead"):
         fit(small_net(), files(), augment=lambda images: images, progress=False)

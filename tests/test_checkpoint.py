@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import stat
 import sys
 import zipfile
 
@@ -134,6 +135,29 @@ def test_new_checkpoint_is_never_the_one_deleted(tmp_path):
     for number in (12, 14):
         save(tmp_path, number, {"number": number})
     assert {"checkpoint-000000012.pt", "checkpoint-000000014.pt"} <= set(names(tmp_path))
+
+
+def test_copy_under_another_name_is_neither_read_nor_deleted(tmp_path):
+    copies = ["checkpoint-000000001-mine.pt", "checkpoint-best.pt"]
+    for name in copies:
+        (tmp_path / name).write_bytes(b"the reader's")
+    assert load_latest(tmp_path) is None
+    for number in (2, 3, 4):
+        save(tmp_path, number, {})
+    assert names(tmp_path) == [copies[0], "checkpoint-000000003.pt", "checkpoint-000000004.pt",
+                               copies[1]]  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there a folder can be forced to the disk")
+def test_file_and_then_its_name_are_forced_to_the_disk(tmp_path, monkeypatch):
+    forced = []
+
+    def note(descriptor):
+        forced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), names(tmp_path)))
+
+    monkeypatch.setattr(os, "fsync", note)
+    checkpoint.write_atomically(tmp_path / "a", b"content")
+    assert forced == [(False, ["a.partial"]), (True, ["a"])]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

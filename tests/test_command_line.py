@@ -101,14 +101,14 @@ def test_options_go_where_they_belong(asked):
     words = "--dataset scenes --size 48 --scale 12 40 --epochs 3 --drop-at 2 --no-augment"
     words += " --pool-size 2 --workers 3 --seed 7 --batch-size 5 --device cpu --data-dir there"
     words += " --learning-rate 0.02 --momentum 0.8 --weight-decay 0.1 --out runs --resume"
-    words += " --save-every 9 --precision bfloat16"
+    words += " --save-every 9 --precision bfloat16 --compile"
     words += " --config B --width 0.125 --hidden 6 --dropout 0.3"
     assert command_line.main(words.split()) == 0
     expected = {"name": "scenes", "size": 48, "scale": (12, 40), "epochs": 3, "drop_at": [2]}
     expected |= {"plateau": None, "augment": None, "workers": 3, "seed": 7, "batch_size": 5}
     expected |= {"device": "cpu", "root": "there", "learning_rate": 0.02, "momentum": 0.8}
     expected |= {"weight_decay": 0.1, "out": "runs", "resume": True, "save_every": 9}
-    expected |= {"precision": "bfloat16"}
+    expected |= {"precision": "bfloat16", "compile": True}
     assert {name: asked[name] for name in expected} == expected
     torch.manual_seed(7)  # the seed sets the weights too
     model = VGGNet(1, 10, "B", width=1 / 8, pool_size=2, hidden_features=6, dropout=0.3)
@@ -125,6 +125,14 @@ def test_without_options_the_papers_values_reach_the_training(asked):
     assert asked["weight_decay"] == paper["weight_decay_L2"]
     dropped = [layer.p for layer in asked["model"].classifier if isinstance(layer, nn.Dropout)]
     assert dropped == [paper["dropout"]["ratio"]] * 2
+    assert (asked["plateau"], asked["drop_at"]) == (5, [])
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bar_is_for_a_terminal(asked, monkeypatch, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    assert command_line.main(["--device", "cpu"]) == 0
+    assert asked["progress"] is terminal
 
 
 def test_command_trains_and_refuses_plainly(tmp_path, capsys):
@@ -142,6 +150,13 @@ def test_command_trains_and_refuses_plainly(tmp_path, capsys):
     assert "width must be a positive factor" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         command_line.main(["--resume"])
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99"])
+def test_device_that_is_not_there_is_refused_in_a_sentence(device, capsys):
+    with pytest.raises(SystemExit):
+        command_line.main([*TINY, "--device", device])
+    assert f"error: cannot train on device '{device}': " in capsys.readouterr().err
 
 
 def test_command_trains_on_a_folder_with_and_without_augmentation(tmp_path, capsys):

@@ -343,6 +343,12 @@ def test_transforms_crop_flip_and_subtract_the_mean():
     assert drawn[:, 0, 0].amin(1).unique().numel() > 4  # the window moves
     still = EvaluationTransform(20, 24, colours.mean)(ramp()) + colours.mean[:, None, None]
     torch.testing.assert_close(still, rescale(ramp(), 24)[:, 2:22, 2:22])
+    torch.manual_seed(5)
+    plain = train(ramp())
+    torch.manual_seed(5)
+    shift = TrainTransform(20, (24, 24), colours, std=0.5)(ramp()) - plain
+    assert shift[:2, 0, 0].abs().min() > 1e-3  # the ramp has red and green
+    assert (shift - shift[:, :1, :1]).abs().max() < 1e-6
     # the drawing repeats from the seed, as a resumed run needs
     both = []
     for _ in range(2):
@@ -387,6 +393,8 @@ def test_folder_of_images_is_read_one_by_one_and_batched(tmp_path):
     assert not torch.equal(data.train[0][0], data.train[0][0])  # augmented anew
     image = read_image(str(tmp_path / "val" / "ant" / "0.png"))
     assert torch.equal(data.test[0][0], EvaluationTransform(28, 32, data.mean)(image))
+    jittered = load_folder(tmp_path, size=28, scale=(30, 41))  # Q = (30 + 41) / 2, rounded down
+    assert torch.equal(jittered.test[0][0], EvaluationTransform(28, 35, data.mean)(image))
 
 
 def test_folder_that_is_not_as_it_should_be_is_explained(tmp_path):

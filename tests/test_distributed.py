@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from image_files import write_images
+from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from vgg_utils import train as train_module
@@ -22,6 +23,7 @@ from vgg_utils.command_line import main
 from vgg_utils.data import ImageData, load_folder
 from vgg_utils.distributed import in_turn
 from vgg_utils.download import DownloadError
+from vgg_utils.evaluate import predict
 from vgg_utils.model import VGGNet
 from vgg_utils.train import fit
 
@@ -77,11 +79,13 @@ def share(rank, folder, epochs, dropout, images):
         net, data, options = small_net(dropout), small_data(), {"augment": shift}
     else:
         net, data, options = small_net(dropout, 3), folder_data(images, rank), {}
-    out = folder / ("run" if rank == 0 else "written-by-another")
+    other = folder / "written-by-another"
+    other.mkdir(exist_ok=True)  # nothing but the code keeps a process from writing there
+    out = folder / "run" if rank == 0 else other
     steps = []
     net.register_forward_pre_hook(lambda net, images: steps.append(net.training))
     history = fit(net, data, epochs=epochs, out=out, resume=True, **OPTIONS, **options)
-    assert not (folder / "written-by-another").exists()
+    assert not list(other.iterdir())
     result = {"history": history, "model": net.state_dict(), "steps": sum(steps)}
     torch.save(result, folder / f"result{rank}.pt")
 
@@ -150,6 +154,57 @@ def test_dropout_keeps_the_order_of_the_images_common(tmp_path):
     first, second = train(tmp_path / "two", processes=2, epochs=2, dropout=0.5)
     for name, value in first["model"].items():
         assert torch.equal(second["model"][name], value), name
+
+
+def masked(rank, folder):
+    """One of the processes: images that tell their number, in a network that shows its masks."""
+    data = small_data()
+    numbered = TensorDataset(
+        torch.arange(1.0, 36)[:, None, None, None].expand(35, 1, 8, 8), data.train.tensors[1]
+    )
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(64, 10))
+    seen = {"numbers": [], "masks": []}
+
+    def note(layer, images, output):
+        if layer.training:
+            seen["numbers"] += images[0][:, 0].int().tolist()
+            seen["masks"].append(output == 0)
+
+    net[1].register_forward_hook(note)
+    data = data._replace(train=numbered)
+    fit(net, data, epochs=2, learning_rate=1e-6, **OPTIONS)
+    torch.save(seen, folder / f"result{rank}.pt")
+
+
+def test_each_process_has_its_own_images_and_masks(tmp_path):
+    run_together(masked, tmp_path / "meet", 2, tmp_path)
+    first, second = (torch.load(tmp_path / f"result{k}.pt", weights_only=True) for k in (0, 1))
+    for epoch in (0, 1):  # of the five batches each gives the first one image more, or as many
+        numbers = first["numbers"][epoch * 18 :][:18] + second["numbers"][epoch * 17 :][:17]
+        assert sorted(numbers) == [*range(1, 36)]
+    masks = [tuple(mask.flatten().tolist()) for run in (first, second) for mask in run["masks"][:4]]
+    assert len(set(masks)) == 8
+
+
+def normalised(rank, folder):
+    """One of the processes, with batch normalisation; each leaves what it has and measures."""
+    torch.manual_seed(0)
+    net = VGGNet(1, 10, [(3, 4), "M"], batch_norm=True, pool_size=2, hidden_features=8)
+    data = small_data()
+    row = fit(net, data, epochs=1, learning_rate=0.1, **OPTIONS)[-1]
+    images, labels = data.test.tensors
+    result = {"said": row["test_loss"], "buffers": dict(net.named_buffers())}
+    result["measured"] = F.cross_entropy(predict(net, images), labels).item()
+    torch.save(result, folder / f"result{rank}.pt")
+
+
+def test_all_processes_test_and_end_with_the_running_statistics_of_the_first(tmp_path):
+    run_together(normalised, tmp_path / "meet", 2, tmp_path)
+    first, second = (torch.load(tmp_path / f"result{k}.pt", weights_only=True) for k in (0, 1))
+    torch.testing.assert_close(second["buffers"], first["buffers"], rtol=0, atol=0)
+    assert len(first["buffers"]) == 3
+    assert first["said"] == second["said"] == pytest.approx(first["measured"], rel=1e-6)
 
 
 def test_two_processes_read_their_shares_of_the_files_alone(tmp_path):

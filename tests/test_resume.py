@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import shlex
 import signal
 import sys
 import threading
@@ -199,7 +200,17 @@ def test_last_checkpoint_holds_the_weights_that_the_run_ends_with(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"batch_size": 8}, "batch_size is 4 there and 8 here"), ({"seed": 1}, "seed is 0")],
+    [
+        ({"batch_size": 8}, "batch_size is 4 there and 8 here"),
+        ({"seed": 1}, "seed is 0"),
+        ({"learning_rate": 0.1}, "learning_rate is 0.01"),
+        ({"momentum": 0.8}, "momentum is 0.9"),
+        ({"weight_decay": 0.1}, "weight_decay is 0.0005"),
+        ({"plateau": 2}, "plateau is 1"),
+        ({"plateau": None, "drop_at": [1]}, r"drop_at is \[\] there"),
+        ({"augment": noisy}, "augment is False"),
+        ({"precision": "bfloat16"}, "precision is float32"),
+    ],
 )
 def test_checkpoint_of_other_settings_is_refused(finished, change, says):
     with pytest.raises(checkpoint.CheckpointError, match=says):
@@ -286,6 +297,7 @@ def test_control_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command_line, "load_dataset", lambda *a, **k: small_data())
     monkeypatch.setattr(command_line, "_augmentation", lambda data, options: interrupt)
     monkeypatch.setattr(command_line, "VGGNet", lambda *a, **k: small_net())
-    arguments = ["--out", str(tmp_path), "--width", "0.1", "--hidden", "8"]
+    arguments = ["--out", str(tmp_path / "My Drive"), "--width", "0.1", "--hidden", "8"]
     assert command_line.main(arguments) == 130
-    assert f"python -m vgg_utils.train --out {tmp_path} --width 0.1" in capsys.readouterr().out
+    command = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(command) == ["python", "-m", "vgg_utils.train", *arguments, "--resume"]

@@ -8,7 +8,7 @@ from sklearn.metrics import top_k_accuracy_score
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
-from vgg_utils import train
+from vgg_utils import checkpoint, train
 from vgg_utils.augment import random_shift
 from vgg_utils.data import ImageData, ImageFiles, load_digits
 from vgg_utils.evaluate import predict, top_k_error
@@ -165,6 +165,15 @@ def test_infinite_loss_stops_at_once_and_says_where(digits):
     assert all(value.isfinite().all() for value in net.parameters())
 
 
+def test_loss_that_the_last_step_of_an_epoch_makes_infinite_stops_too(digits, tmp_path):
+    """No later step of the epoch would show it: the test set does. Nothing of it is saved."""
+    says = r"the loss is (nan|inf) in testing after epoch 1, step 1, .* rate of 1e\+20: try a tenth"
+    with pytest.raises(train.TrainingError, match=says):
+        fit(small_net(), digits, batch_size=2000, learning_rate=1e20, out=tmp_path, progress=False)
+    path, _ = checkpoint.load_latest(tmp_path)
+    assert path.name == "checkpoint-000000000.pt"
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -212,11 +221,89 @@ def test_plateau_drops_the_rate_in_fit():
     assert rates == pytest.approx([1e-2, 1e-2, 1e-2, 1e-3, 1e-3])
 
 
-@pytest.mark.parametrize("option", [{"precision": "bfloat16"}, {"channels_last": True}])
+needs_scaler = pytest.mark.skipif(
+    not hasattr(torch.amp, "GradScaler"), reason="float16 is for PyTorch 2.3 on"
+)
+BFLOAT16 = {"precision": "bfloat16"}
+FLOAT16 = {"precision": "float16"}
+
+
+@pytest.mark.parametrize(
+    "option", [BFLOAT16, pytest.param(FLOAT16, marks=needs_scaler), {"channels_last": True}]
+)
 def test_faster_arithmetic_is_the_same_training_to_rounding(digits, option):
     few = digits._replace(train=TensorDataset(*(t[:200] for t in digits.train.tensors)))
     rows = [fit(small_net(), few, epochs=1, progress=False, **o)[0] for o in ({}, option)]
     assert rows[1]["train_loss"] == pytest.approx(rows[0]["train_loss"], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("option", "dtype"),
+    [
+        ({}, torch.float32),
+        (BFLOAT16, torch.bfloat16),
+        pytest.param(FLOAT16, torch.float16, marks=needs_scaler),
+    ],
+)
+def test_products_have_the_precision_asked_for_and_weights_stay_float32(digits, option, dtype):
+    net, seen = small_net(), set()
+    net.features[0].register_forward_hook(lambda net, x, y: seen.add((net.training, y.dtype)))
+    fit(net, digits, epochs=1, batch_size=400, progress=False, **option)
+    assert seen == {(True, dtype), (False, dtype)}
+    assert {weight.dtype for weight in net.parameters()} == {torch.float32}
+
+
+@needs_scaler
+def test_gradients_of_float16_are_scaled_and_the_scale_is_resumed(digits, tmp_path):
+    net, largest = small_net(), []
+    net.classifier[-1].register_full_backward_hook(
+        lambda net, into, out: largest.append(out[0].abs().max().item())
+    )
+    options = {"batch_size": 400, **FLOAT16, "out": tmp_path, "progress": False}
+    fit(net, digits, epochs=1, **options)
+    assert min(largest) > 1  # of a mean over 400 images, none could be above 1 / 400
+    path, state = checkpoint.load_latest(tmp_path)
+    state["scaler"]["scale"] = 4.0
+    path.write_bytes(checkpoint.pack(state))
+    fit(net, digits, epochs=2, resume=True, **options)
+    assert checkpoint.load_latest(tmp_path)[1]["scaler"]["scale"] == 4
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
+@pytest.mark.parametrize(("option", "last"), [({}, True), ({"channels_last": False}, False)])
+def test_channels_of_a_pixel_lie_side_by_side_unless_not_wanted(digits, option, last):
+    net, seen = small_net(), []
+    net.features[4].register_forward_pre_hook(lambda net, x: seen.append(x[0].stride(1) == 1))
+    fit(net, digits, epochs=1, batch_size=400, progress=False, **option)
+    assert set(seen[:3]) == {last}
+    assert net.features[4].weight.is_contiguous(memory_format=torch.channels_last) is last
+
+
+@pytest.mark.parametrize("option", [{}, {"compile": True}])
+def test_steps_go_through_the_compiled_network_where_asked(digits, monkeypatch, option):
+    steps = []
+
+    class Compiled(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, images):
+            steps.append(len(images))
+            return self.net(images)
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    fit(small_net(), digits, epochs=1, batch_size=400, progress=False, **option)
+    assert steps == ([400, 400, 400, 97] if option else [])
+
+
+def test_bar_shows_steps_loss_and_error_unless_not_wanted(digits, capfd):
+    fit(small_net(), digits, epochs=2, batch_size=400, progress=False)
+    assert capfd.readouterr().err == ""
+    (_, row) = fit(small_net(), digits, epochs=2, batch_size=400)
+    shown = capfd.readouterr().err
+    for text in ("8/8", "epoch=2", f"loss={row['train_loss']:.3f}", "error="):
+        assert text in shown
 
 
 def test_auto_precision_is_float32_on_the_cpu_and_suits_the_gpu(monkeypatch):

@@ -138,7 +138,8 @@ def load_latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*.pt"))
+    """Return what `save` has written, oldest first; a copy under another name is the reader's."""
+    return sorted(folder.glob(f"checkpoint-{'[0-9]' * 9}.pt"))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -153,11 +154,20 @@ def _augmentation(data: ImageData | ImageFiles, options: argparse.Namespace) -> 
 
 
 def _device(asked: str | None) -> str:
-    """Return the device to train on: of several processes on a machine, each has a GPU."""
+    """Return the device to train on: of several processes on a machine, each has a GPU.
+
+    Raises ValueError for one that PyTorch does not know or that is not there.
+    """
     device = asked or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and "LOCAL_RANK" in os.environ:  # set by torchrun
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(device)
+    try:
+        torch.empty(0, device=device)
+        if device.startswith("cuda:"):
+            torch.cuda.set_device(device)
+    except (RuntimeError, AssertionError, ImportError) as error:  # AssertionError: built for CPUs
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"cannot train on device {device!r}: {reason}") from error
     return device
 
 
@@ -190,7 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; return the exit status."""
     parser = _parser()
     options = _options(parser, arguments)
-    device = _device(options.device)
+    try:
+        device = _device(options.device)
+    except ValueError as error:
+        parser.error(str(error))
     together = "LOCAL_RANK" in os.environ
     if together:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
@@ -200,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         if first and options.out:
             given = [word for word in arguments or sys.argv[1:] if word != "--resume"]
-            print(f"\nstopped; go on with:\n{parser.prog} {' '.join(given)} --resume")
+            print(f"\nstopped; go on with:\n{parser.prog} {shlex.join(given)} --resume")
         elif first:
             print("\nstopped; with --out it could go on later")
         return 130

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 
 def rank_and_processes() -> tuple[int, int]:
@@ -49,6 +50,13 @@ def average(value: torch.Tensor) -> torch.Tensor:
         return value
     dist.all_reduce(value)
     return value / processes
+
+
+def take_buffers_of_first(model: nn.Module) -> None:
+    """Give the network of every process the buffers of process 0, such as running averages."""
+    if rank_and_processes()[1] > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
 
 
 @contextlib.contextmanager

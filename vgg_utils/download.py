@@ -130,8 +130,8 @@ def _receive(address: str, part: Path, timeout: float, progress: bool) -> None:
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise _Interrupted("the server sent another part of the file than asked for")
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
+        length = response.length  # None where there is none, or no number
+        total = None if length is None else start + length
         with (
             part.open("ab" if start else "wb") as file,
             tqdm(

@@ -43,7 +43,14 @@ from vgg_utils import checkpoint
 from vgg_utils.batches import Augment, Batches, FromFiles, split, training_and_test
 from vgg_utils.configs import positive
 from vgg_utils.data import ImageData, ImageFiles
-from vgg_utils.distributed import average, from_first, own_numbers, rank_and_processes, weight
+from vgg_utils.distributed import (
+    average,
+    from_first,
+    own_numbers,
+    rank_and_processes,
+    take_buffers_of_first,
+    weight,
+)
 from vgg_utils.evaluate import predict, top_k_error
 
 PRECISIONS = {
@@ -326,18 +333,21 @@ class _Run:
                 loss = F.cross_entropy(self.net(images), labels) * weight(count)
             (self.scaler.scale(loss) if self.scaler else loss).backward()
         value = average(loss.detach()).item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at epoch {place.epoch}, step {place.step + 1}, with a "
-                f"learning rate of {self.optimizer.param_groups[0]['lr']:g}: try a tenth of that "
-                f"rate, and check that the images are finite"
-            )
+        self._stop_unless_finite(value, f"at epoch {place.epoch}, step {place.step + 1}")
         if self.scaler:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         else:
             self.optimizer.step()
         return value
+
+    def _stop_unless_finite(self, loss: float, where: str) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} {where}, with a learning rate of "
+                f"{self.optimizer.param_groups[0]['lr']:g}: try a tenth of that rate, and check "
+                f"that the images are finite"
+            )
 
     def _smaller_batch(self, images: torch.Tensor | None, labels: torch.Tensor | None) -> str:
         """Name the first half, quarter, ... of the batch for which a step finds memory."""
@@ -390,6 +400,7 @@ class _Run:
 
         Images that are read from files pass by batch after batch; only the logits are kept.
         """
+        take_buffers_of_first(self.model)  # the last step left each process with its own
         logits, labels = [], []
         where = f"in testing, with batches of {self.test.evaluation_batch} images"
         from_files = isinstance(self.test, FromFiles)
@@ -400,10 +411,14 @@ class _Run:
                 logits.append(predict(self.model, images))
                 labels.append(targets)
             scores, right = torch.cat(logits), torch.cat(labels)
-            found = [F.cross_entropy(scores, right).item(), top_k_error(scores, right)]
-        together = rank_and_processes()[1] > 1
-        mean = torch.tensor(found, dtype=torch.float64, device=self.device if together else "cpu")
+            own_loss = F.cross_entropy(scores, right).item()
+            own_error = top_k_error(scores, right) if math.isfinite(own_loss) else math.nan
+        device = self.device if rank_and_processes()[1] > 1 else "cpu"
+        mean = torch.tensor([own_loss, own_error], dtype=torch.float64, device=device)
         loss, error = average(mean * weight(len(self.test))).tolist()
+        # The epoch's last step may have been one too large: no later one would notice.
+        place = self.place
+        self._stop_unless_finite(loss, f"in testing after epoch {place.epoch}, step {place.step}")
         return loss, error
 
     def _cast(self) -> contextlib.AbstractContextManager[Any]:
