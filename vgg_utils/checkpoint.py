@@ -65,9 +65,9 @@ def pack(state: dict[str, Any]) -> memoryview:
     """
     apart: dict[torch.dtype, list[torch.Tensor]] = {}
     rest = _take_apart(state, apart)
-    joined = {
-        dtype: torch.cat([tensor.as_strided((tensor.numel(),), (1,)) for tensor in tensors])
-        for dtype, tensors in apart.items()
+    joined = {  # as the parts are popped, copies of what lies on a GPU are freed before saving
+        dtype: torch.cat([part.as_strided((part.numel(),), (1,)) for part in apart.pop(dtype)])
+        for dtype in list(apart)
     }
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "state": rest, "tensors": joined}, buffer)
