@@ -59,7 +59,9 @@ class Size:
 
 
 SIZES = {
-    "cpu": Size("cpu", 64, 4, 4, 1, 512, width=0.125, small_batch=32, copies=1, test_width=0.25),
+    "cpu": Size(
+        "cpu", 64, 4, 4, 1, 512, DIGITS.width, DIGITS.batch_size, copies=1, test_width=0.25
+    ),
     "cuda": Size(
         "cuda", 224, 64, 256, 5, 8192, width=1.0, small_batch=256, copies=16, test_width=1.0
     ),

@@ -154,9 +154,9 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for measure in runs[0]["measures"]:
         values = [run["measures"][measure] for run in runs]
-        found[f"{measure}_mean"] = round(statistics.mean(values), 4)
-        found[f"{measure}_sd"] = round(statistics.stdev(values), 4) if len(values) > 1 else None
-    return {**found, "runs": runs}
+        found[f"{measure}_mean"] = statistics.mean(values)
+        found[f"{measure}_sd"] = statistics.stdev(values) if len(values) > 1 else None
+    return {**rounded(found), "runs": runs}
 
 
 def device_name(device: str) -> str:
