@@ -163,10 +163,18 @@ def markdown(record: dict[str, Any]) -> str:
         ratio, quartiles, target = in_words(result)
         missed = " (missed)" if result["met"] is False else ""
         lines.append(f"| {result['question']} | {ratio}{missed} | {quartiles} | {target} |")
-    return "\n".join([
-        *lines, "", f"{made_with(record)}; {record['date']}. Made by",
-        "", "```text", record["command"], "```", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{made_with(record)}; {record['date']}. Made by",
+            "",
+            "```text",
+            record["command"],
+            "```",
+            "",
+        ]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,8 +184,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("cases", nargs="*", metavar="CASE", help="names from --list (default: all for the device)")
     add("--list", action="store_true", help="say what the cases are and do nothing else")
     add("--device", choices=list(SIZES), help="default: cuda where there is one")
-    add("--repeats", type=int, default=15, metavar="N",
-        help="pairs for each case, four times as many for short ones (default: 15)")  # fmt: skip
+    add(
+        "--repeats",
+        type=int,
+        default=15,
+        metavar="N",
+        help="pairs for each case, four times as many for short ones (default: 15)",
+    )
     add("--threads", type=int, metavar="N", help="of PyTorch on the CPU (default: its own choice)")
     add("--out", type=Path, metavar="FILE", help="default: benchmarks/results/DEVICE.json")
     options = parser.parse_args(arguments)

@@ -22,13 +22,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from vgg_utils.augment import random_shift
-from vgg_utils.command_line import DEFAULTS
+from vgg_utils.augmentation import random_shift
 from vgg_utils.configs import summarise, total
 from vgg_utils.data import ImageData, load_digits
-from vgg_utils.evaluate import evaluate, evaluation_scales, predict, top_k_error
+from vgg_utils.evaluation import evaluate, evaluation_scales, predict, top_k_error
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.train import DEFAULTS
+from vgg_utils.training import fit
 
 # Checkpoints are written here and not to the system's own folder, which may lie in memory.
 SCRATCH = Path(__file__).resolve().parent.parent / "build"
@@ -227,9 +227,14 @@ def small(size: Size, batch_norm: bool = False) -> tuple[VGGNet, ImageData]:
     """Configuration A and the digits, as `python -m vgg_utils.train` takes them on a CPU."""
     torch.manual_seed(0)
     model = VGGNet(
-        1, 10, "A", batch_norm=batch_norm, width=size.width, pool_size=1,
+        1,
+        10,
+        "A",
+        batch_norm=batch_norm,
+        width=size.width,
+        pool_size=1,
         hidden_features=DIGITS.hidden,
-    )  # fmt: skip
+    )
     data = load_digits()
     train = (torch.cat([tensor] * size.copies) for tensor in data.train.tensors)
     return model.to(size.device), data._replace(train=TensorDataset(*train))
@@ -247,10 +252,7 @@ def loop(size: Size) -> Pair:
     """
     (ours, data), (base, _) = small(size), small(size)
     plain = {"precision": "float32", "channels_last": False}
-    pair = (
-        partial(one_epoch, ours, data, size, **plain),
-        partial(bare_epoch, base, data, size),
-    )
+    pair = (partial(one_epoch, ours, data, size, **plain), partial(bare_epoch, base, data, size))
     for run in pair:
         run()
     same = zip(ours.parameters(), base.parameters(), strict=True)
@@ -347,9 +349,12 @@ def looks(size: Size) -> Pair:
     hidden = round(4096 * size.test_width)
     model = VGGNet(3, 1000, "D", width=size.test_width, hidden_features=hidden).to(size.device)
     look = partial(
-        evaluate, model, [(torch.randn(3, 512, 512), 0)], evaluation_scales((256, 512)),
+        evaluate,
+        model,
+        [(torch.randn(3, 512, 512), 0)],
+        evaluation_scales((256, 512)),
         progress=False,
-    )  # fmt: skip
+    )
     return partial(look, protocol="dense"), partial(look, protocol="crops")
 
 

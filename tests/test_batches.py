@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, TensorDataset
 from vgg_utils import batches, train
 from vgg_utils.data import ImageData, ImageFiles, load_folder
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.training import fit
 
 CPU = torch.device("cpu")
 

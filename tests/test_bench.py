@@ -83,14 +83,20 @@ def test_excess_is_that_of_one_time():
 def test_markdown_has_a_row_for_each_case_and_says_what_was_missed():
     results = {"one": bench.summary(case(1.02), [1.1, 1.2, 1.3])}
     results["two"] = bench.summary(case(None), [0.4, 0.5, 0.6])
-    text = bench.markdown({
-        "device": "some CPU", "versions": {"torch": "2.14.1"}, "date": "2026-01-02",
-        "command": "python benchmarks/bench.py one two", "results": results,
-    })  # fmt: skip
+    text = bench.markdown(
+        {
+            "device": "some CPU",
+            "versions": {"torch": "2.14.1"},
+            "date": "2026-01-02",
+            "command": "python benchmarks/bench.py one two",
+            "results": results,
+        }
+    )
     rows = [line.split("|")[2:5] for line in text.split("\n") if line.startswith("| ")][1:]
     assert [[cell.strip() for cell in row] for row in rows] == [
-        ["1.200 (missed)", "1.150 to 1.250", "1.02"], ["0.500", "0.450 to 0.550", ""],
-    ]  # fmt: skip
+        ["1.200 (missed)", "1.150 to 1.250", "1.02"],
+        ["0.500", "0.450 to 0.550", ""],
+    ]
     assert "some CPU; torch 2.14.1; 2026-01-02" in text
     assert "python benchmarks/bench.py one two" in text
 

@@ -51,10 +51,12 @@ def test_sides_alternate_and_the_first_round_is_not_counted():
 
 
 def test_table_has_means_deviations_and_the_ratio():
-    text = beside_airbench.table({
-        "ours": [{"one view": 94.0, "seconds": 9.0}, {"one view": 94.4, "seconds": 9.0}],
-        "theirs": [{"one view": 93.0, "six views": 94.0, "seconds": 3.0}] * 2,
-    })  # fmt: skip
+    text = beside_airbench.table(
+        {
+            "ours": [{"one view": 94.0, "seconds": 9.0}, {"one view": 94.4, "seconds": 9.0}],
+            "theirs": [{"one view": 93.0, "six views": 94.0, "seconds": 3.0}] * 2,
+        }
+    )
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert lines[1] == "ours 94.20 ± 0.28 - 9.00 ± 0.00"
     assert lines[2] == "theirs 93.00 ± 0.00 94.00 ± 0.00 3.00 ± 0.00"
@@ -63,8 +65,11 @@ def test_table_has_means_deviations_and_the_ratio():
 
 def test_command_trains_both_and_gives_airbench_its_data(monkeypatch, capsys):
     folders, ours, here = [], [], Path.cwd()
-    half = SimpleNamespace(data=torch.zeros(2, 32, 32, 3, dtype=torch.uint8).numpy(),
-                           targets=[3, 5], classes=["a", "b"])  # fmt: skip
+    half = SimpleNamespace(
+        data=torch.zeros(2, 32, 32, 3, dtype=torch.uint8).numpy(),
+        targets=[3, 5],
+        classes=["a", "b"],
+    )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "some GPU")
     monkeypatch.setattr(beside_airbench.torchvision.datasets, "CIFAR10", lambda *a, **b: half)

@@ -144,8 +144,12 @@ def test_copy_under_another_name_is_neither_read_nor_deleted(tmp_path):
     assert load_latest(tmp_path) is None
     for number in (2, 3, 4):
         save(tmp_path, number, {})
-    assert names(tmp_path) == [copies[0], "checkpoint-000000003.pt", "checkpoint-000000004.pt",
-                               copies[1]]  # fmt: skip
+    assert names(tmp_path) == [
+        copies[0],
+        "checkpoint-000000003.pt",
+        "checkpoint-000000004.pt",
+        copies[1],
+    ]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there a folder can be forced to the disk")

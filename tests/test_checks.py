@@ -570,8 +570,12 @@ def weighted_in_place(gradients, sizes):
 
 def test_right_answers_to_chapter_9_in_other_forms(capsys):
     for exercise, answer in (
-        ("9.1", 346), ("9.1", 345), ("9.2", weighted), ("9.3", 51.7), ("9.3", 52),
-    ):  # fmt: skip
+        ("9.1", 346),
+        ("9.1", 345),
+        ("9.2", weighted),
+        ("9.3", 51.7),
+        ("9.3", 52),
+    ):
         assert said(capsys, exercise, answer) == f"{exercise}: right."
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from vgg_utils import data as data_module
-from vgg_utils.augment import (
+from vgg_utils.augmentation import (
     EvaluationTransform,
     TrainTransform,
     colour_statistics,
@@ -192,9 +192,16 @@ def test_scenes_for_test_come_from_other_originals():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"scale": (7, 20)}, {"scale": (30, 20)}, {"scale": (20, 65)}, {"seed": -1},
-     {"distractors": -1}, {"spread": 1.1}, {"spread": -0.1}],
-)  # fmt: skip
+    [
+        {"scale": (7, 20)},
+        {"scale": (30, 20)},
+        {"scale": (20, 65)},
+        {"seed": -1},
+        {"distractors": -1},
+        {"spread": 1.1},
+        {"spread": -0.1},
+    ],
+)
 def test_scenes_refuse_what_cannot_be(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         digit_scenes(1, **settings)
@@ -495,8 +502,13 @@ def test_cifar10_is_downloaded_once_and_read_by_torchvision(site, small_cifar, t
 def test_failed_download_offers_the_embedded_data(site, tmp_path):
     with pytest.raises(DownloadError) as caught:
         load_dataset("imagenette", tmp_path, size=32)
-    for text in ("404", "127.0.0.1:1/imagenette2-160.tgz", "no connection", "VGG_UTILS_MIRRORS",
-                 "dataset='digits'"):  # fmt: skip
+    for text in (
+        "404",
+        "127.0.0.1:1/imagenette2-160.tgz",
+        "no connection",
+        "VGG_UTILS_MIRRORS",
+        "dataset='digits'",
+    ):
         assert text in str(caught.value)
     assert not (tmp_path / "imagenette2-160").exists()
 

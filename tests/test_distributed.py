@@ -17,20 +17,20 @@ from image_files import write_images
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from vgg_utils import train as train_module
-from vgg_utils.augment import random_shift
-from vgg_utils.command_line import main
+from vgg_utils import training as train_module
+from vgg_utils.augmentation import random_shift
 from vgg_utils.data import ImageData, load_folder
 from vgg_utils.distributed import in_turn
 from vgg_utils.download import DownloadError
-from vgg_utils.evaluate import predict
+from vgg_utils.evaluation import predict
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.train import main
+from vgg_utils.training import fit
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="gloo over loopback is tested on Linux"
 )
-SLOW_TO_IMPORT = ["torch._dynamo", "torchvision.datasets", "vgg_utils.command_line"]
+SLOW_TO_IMPORT = ["torch._dynamo", "torchvision.datasets", "vgg_utils.train"]
 OPTIONS = {"batch_size": 8, "drop_at": [2], "save_every": 3, "progress": False}
 
 
@@ -250,8 +250,20 @@ def test_process_0_loads_first_and_its_error_reaches_all(tmp_path):
 
 
 # At a small rate, so that differences in rounding stay as small as they begin.
-TINY = ["--width", "0.03", "--hidden", "16", "--epochs", "1", "--dropout", "0", "--device", "cpu",
-        "--learning-rate", "0.001"]  # fmt: skip
+TINY = [
+    "--width",
+    "0.03",
+    "--hidden",
+    "16",
+    "--epochs",
+    "1",
+    "--dropout",
+    "0",
+    "--device",
+    "cpu",
+    "--learning-rate",
+    "0.001",
+]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -277,8 +289,13 @@ def on_two_machines(tmp_path_factory):
         port = str(free.getsockname()[1])
     machines = []
     for number in (0, 1):
-        here = {"--node-rank": str(number), "--nproc-per-node": "1", "--master-addr": "127.0.0.1",
-                "--master-port": port, "--out": str(folder / str(number))}  # fmt: skip
+        here = {
+            "--node-rank": str(number),
+            "--nproc-per-node": "1",
+            "--master-addr": "127.0.0.1",
+            "--master-port": port,
+            "--out": str(folder / str(number)),
+        }
         own = [here.get(before, word) for before, word in zip(["", *words], words, strict=False)]
         machines.append(start([*TORCHRUN, *own, *TINY]))
     try:

@@ -196,9 +196,14 @@ def test_error_says_of_each_address_what_happened(server, get, tmp_path, capsys)
     lines = str(caught.value).splitlines()
     assert lines[0] == "could not download file.bin:"
     said = dict(zip(lines[1::2], lines[2::2], strict=True))
-    expected = ["no connection", "404 Not Found", "stalled: nothing came for 1 seconds",
-                "stalled", f"cut off after {HALF} of {len(CONTENT)} bytes",
-                "sent other bytes than expected (md5"]  # fmt: skip
+    expected = [
+        "no connection",
+        "404 Not Found",
+        "stalled: nothing came for 1 seconds",
+        "stalled",
+        f"cut off after {HALF} of {len(CONTENT)} bytes",
+        "sent other bytes than expected (md5",
+    ]
     for address, text in zip([closed] + [server.at(n) for n in names], expected, strict=True):
         assert text in said[f"  {address}"]
     shown = capsys.readouterr().err

@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 from vgg_utils import fast_cifar10
 from vgg_utils.data import ImageData, load_digits
 from vgg_utils.fast_cifar10 import TRICKS, Recipe, main, network, one_cycle, shift, train, whiten
-from vgg_utils.train import TrainingError
+from vgg_utils.training import TrainingError
 
 TINY = Recipe(epochs=2, batch_size=16, width=1 / 32)
 
@@ -50,9 +50,15 @@ def inputs(monkeypatch):
 def test_schedule_is_that_of_torch(steps):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=1.0, total_steps=steps, pct_start=0.2, anneal_strategy="linear",
-        cycle_momentum=False, div_factor=5, final_div_factor=1e12,
-    )  # fmt: skip
+        optimizer,
+        max_lr=1.0,
+        total_steps=steps,
+        pct_start=0.2,
+        anneal_strategy="linear",
+        cycle_momentum=False,
+        div_factor=5,
+        final_div_factor=1e12,
+    )
     for step in range(steps):
         assert one_cycle(step, steps) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
         optimizer.step()
@@ -340,8 +346,12 @@ def test_testing_only_at_the_end_changes_nothing_else():
 def test_setting_of_cudnn_is_put_back(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     within = []
-    train(colour_data(), TINY, device="cpu",
-          report=lambda row: within.append(torch.backends.cudnn.benchmark))  # fmt: skip
+    train(
+        colour_data(),
+        TINY,
+        device="cpu",
+        report=lambda row: within.append(torch.backends.cudnn.benchmark),
+    )
     assert within == [True, True] and not torch.backends.cudnn.benchmark
 
 
@@ -406,9 +416,14 @@ def test_command_hands_its_options_to_the_run(cifar10, monkeypatch):
     words = ["--seeds", "1", "--train-size", "40", "--learning-rate", "0.1", "--compile"]
     assert main([*COMMAND, *words, "--without", "flip", "nesterov"]) == 0
     recipe = Recipe(
-        epochs=2, batch_size=16, learning_rate=0.1, width=0.03, compile=True, flip=False,
+        epochs=2,
+        batch_size=16,
+        learning_rate=0.1,
+        width=0.03,
+        compile=True,
+        flip=False,
         nesterov=False,
-    )  # fmt: skip
+    )
     assert found == [(40, recipe, 1, "cpu")]
 
 

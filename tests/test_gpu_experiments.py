@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 from experiments import EXPERIMENTS, evaluation_photos, fast  # noqa: E402
 
 from vgg_utils.data import ImageData, read_image  # noqa: E402
-from vgg_utils.evaluate import evaluate, top_k_error  # noqa: E402
+from vgg_utils.evaluation import evaluate, top_k_error  # noqa: E402
 from vgg_utils.fast_cifar10 import TRICKS, Recipe  # noqa: E402
 from vgg_utils.fast_cifar10 import train as real_train  # noqa: E402
 
@@ -57,14 +57,16 @@ def test_fast_run_reports_the_last_epoch_and_the_seconds(variant, cifar10):
     last = outcome["history"][-1]
     assert [row["epoch"] for row in outcome["history"]] == [1, 2]
     assert outcome["measures"] == {
-        "test_error": last["test_error"], "train_seconds": last["seconds"],
-    }  # fmt: skip
+        "test_error": last["test_error"],
+        "train_seconds": last["seconds"],
+    }
     count, recipe, options = cifar10[0]
     assert count == 64 and options["seed"] == 1
     changed = {
-        key for key, value in asdict(recipe).items()
+        key
+        for key, value in asdict(recipe).items()
         if key not in SIZES and value != getattr(Recipe(), key)
-    }  # fmt: skip
+    }
     if variant.startswith("without "):
         assert changed == {variant.removeprefix("without ")}
     else:
@@ -78,8 +80,11 @@ def test_every_trick_is_turned_off_once():
         ("fast_cifar10", set(TRICKS)),
         ("fast_cifar10_subset", set(TRICKS) - {"on_device", "half", "channels_last"}),
     ):
-        off = [variant["without"] for variant in EXPERIMENTS[name].variants.values()
-               if "without" in variant]  # fmt: skip
+        off = [
+            variant["without"]
+            for variant in EXPERIMENTS[name].variants.values()
+            if "without" in variant
+        ]
         assert sorted(off) == sorted([trick] for trick in tricks)
         assert EXPERIMENTS[name].variants["everything"] == {}
 
@@ -95,8 +100,9 @@ def test_subset_is_another_one_for_every_seed_and_tested_at_the_end(cifar10):
     for outcome, (count, _, options) in zip(outcomes, cifar10, strict=True):
         assert count == 32 and options["device"] == "cpu"
         assert [set(row) for row in outcome["history"]] == [
-            {"epoch", "train_loss"}, {"epoch", "train_loss", "test_error"},
-        ]  # fmt: skip
+            {"epoch", "train_loss"},
+            {"epoch", "train_loss", "test_error"},
+        ]
         assert outcome["measures"] == {"test_error": outcome["history"][-1]["test_error"]}
     data = fast.cifar10(None)
     first, again, other = (fast.subset(data, settings, seed) for seed in (1, 1, 2))
@@ -136,10 +142,14 @@ def test_runs_go_to_the_gpu_where_there_is_one(there, name, monkeypatch):
 
 PHOTOS = ["evaluation_photos", "evaluation_flowers"]
 TINY_PHOTOS = {
-    "data": "photos", "widest": [32, 64], "crop": 32, "step": 4, "curve": [40],
+    "data": "photos",
+    "widest": [32, 64],
+    "crop": 32,
+    "step": 4,
+    "curve": [40],
     "model": {"width": 1 / 32, "pool_size": 1, "hidden_features": 8},
     "fit": {"epochs": 1, "batch_size": 4},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PHOTOS)

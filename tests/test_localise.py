@@ -25,7 +25,7 @@ from vgg_utils.localise import (
     voc_box,
 )
 from vgg_utils.model import VGGNet
-from vgg_utils.train import TrainingError
+from vgg_utils.training import TrainingError
 
 
 def painted(boxes, side=20):

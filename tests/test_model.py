@@ -11,10 +11,15 @@ from vgg_utils.model import copy_layers, fully_convolutional, initialise, weight
 from vgg_utils.receptive_field import Layer, receptive_field
 
 PAIRS = [
-    ("A", "vgg11", False), ("B", "vgg13", False), ("D", "vgg16", False), ("E", "vgg19", False),
-    ("A", "vgg11_bn", True), ("B", "vgg13_bn", True), ("D", "vgg16_bn", True),
+    ("A", "vgg11", False),
+    ("B", "vgg13", False),
+    ("D", "vgg16", False),
+    ("E", "vgg19", False),
+    ("A", "vgg11_bn", True),
+    ("B", "vgg13_bn", True),
+    ("D", "vgg16_bn", True),
     ("E", "vgg19_bn", True),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "theirs", "batch_norm"), PAIRS)

@@ -18,17 +18,35 @@ import pytest
 from image_files import write_images
 from torch.distributed.run import get_args_parser
 
-from vgg_utils import command_line
+from vgg_utils import train as command
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
-    ROOT / "README.md", ROOT / "vgg_utils" / "train.py",
-    *sorted((ROOT / "book").rglob("*.md")), *sorted((ROOT / "book").glob("*.ipynb")),
-]  # fmt: skip
+    ROOT / "README.md",
+    ROOT / "vgg_utils" / "train.py",
+    *sorted((ROOT / "book").rglob("*.md")),
+    *sorted((ROOT / "book").glob("*.ipynb")),
+]
 SMALL = [
-    "--config", "A", "--size", "32", "--width", "0.02", "--hidden", "8", "--dropout", "0",
-    "--epochs", "2", "--batch-size", "8", "--device", "cpu", "--workers", "0",
-]  # fmt: skip
+    "--config",
+    "A",
+    "--size",
+    "32",
+    "--width",
+    "0.02",
+    "--hidden",
+    "8",
+    "--dropout",
+    "0",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "8",
+    "--device",
+    "cpu",
+    "--workers",
+    "0",
+]
 COMMAND = re.compile(r"^[ `]*(\S*(?:torchrun|python) [^`\n]*-m vgg_utils\.train.*)", re.M)
 
 
@@ -49,7 +67,7 @@ CHAPTER = [words for path, words in PRINTED if path.name == "09_scaling.ipynb"]
 @pytest.mark.parametrize("words", [words for _, words in PRINTED], ids=" ".join)
 def test_every_printed_option_exists(words):
     place = words.index("vgg_utils.train")
-    command_line._options(command_line._parser(), words[place + 1 :])  # exits at an unknown one
+    command._options(command._parser(), words[place + 1 :])  # exits at an unknown one
     if words[0].endswith("torchrun"):
         parsed = get_args_parser().parse_args(words[1:])
         assert (parsed.module, parsed.training_script) == (True, "vgg_utils.train")
@@ -73,9 +91,13 @@ def changed(words, **values):
 def start(words, folder):
     launcher = [sys.executable, "-m", "torch.distributed.run"]
     return subprocess.Popen(
-        [*launcher, *words[1:], *SMALL], env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=folder,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [*launcher, *words[1:], *SMALL],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def losses(folder):
@@ -102,7 +124,7 @@ def test_the_printed_lines_train_alike_on_one_machine_on_two_and_alone(tmp_path,
             assert process.returncode == 0, errors
 
     words = changed(one, out="alone")[one.index("vgg_utils.train") + 1 :]
-    assert command_line.main([*words, *SMALL]) == 0
+    assert command.main([*words, *SMALL]) == 0
     alone = losses(tmp_path / "alone")
     assert len(alone) == 4
     assert losses(tmp_path / "one") == pytest.approx(alone, rel=1e-3)

@@ -70,9 +70,15 @@ def test_random_chains_by_gradient_and_closed_form(seed):
 def test_published_values():
     """AlexNet's pool5 sees 195 pixels (Araujo et al., 2019, table of known networks)."""
     alexnet = [
-        Layer(11, 4), Layer(3, 2), Layer(5, 1, 2), Layer(3, 2),
-        Layer(3, 1, 1), Layer(3, 1, 1), Layer(3, 1, 1), Layer(3, 2),
-    ]  # fmt: skip
+        Layer(11, 4),
+        Layer(3, 2),
+        Layer(5, 1, 2),
+        Layer(3, 2),
+        Layer(3, 1, 1),
+        Layer(3, 1, 1),
+        Layer(3, 1, 1),
+        Layer(3, 2),
+    ]
     assert receptive_field(alexnet)[-1].receptive_field == 195
 
 

@@ -17,14 +17,15 @@ import torch
 from image_files import write_images
 from torch.utils.data import TensorDataset
 
-from vgg_utils import checkpoint, command_line
-from vgg_utils.augment import random_shift
+from vgg_utils import checkpoint
+from vgg_utils import train as command
+from vgg_utils.augmentation import random_shift
 from vgg_utils.data import ImageData, load_folder
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.training import fit
 
 KILLS = 20
-SLOW_TO_IMPORT = ["torch._dynamo", "torchvision.datasets", "vgg_utils.command_line"]
+SLOW_TO_IMPORT = ["torch._dynamo", "torchvision.datasets", "vgg_utils.train"]
 OPTIONS = {"epochs": 3, "batch_size": 4, "plateau": 1, "save_every": 2, "progress": False}
 
 
@@ -294,10 +295,10 @@ def test_control_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         return images
 
-    monkeypatch.setattr(command_line, "load_dataset", lambda *a, **k: small_data())
-    monkeypatch.setattr(command_line, "_augmentation", lambda data, options: interrupt)
-    monkeypatch.setattr(command_line, "VGGNet", lambda *a, **k: small_net())
+    monkeypatch.setattr(command, "load_dataset", lambda *a, **k: small_data())
+    monkeypatch.setattr(command, "_augmentation", lambda data, options: interrupt)
+    monkeypatch.setattr(command, "VGGNet", lambda *a, **k: small_net())
     arguments = ["--out", str(tmp_path / "My Drive"), "--width", "0.1", "--hidden", "8"]
-    assert command_line.main(arguments) == 130
-    command = capsys.readouterr().out.splitlines()[-1]
-    assert shlex.split(command) == ["python", "-m", "vgg_utils.train", *arguments, "--resume"]
+    assert command.main(arguments) == 130
+    printed = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(printed) == ["python", "-m", "vgg_utils.train", *arguments, "--resume"]

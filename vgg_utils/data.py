@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset, TensorDataset
 
-from vgg_utils.augment import (
+from vgg_utils.augmentation import (
     EvaluationTransform,
     TrainTransform,
     colour_statistics,
@@ -252,10 +252,12 @@ def _scatter(
     for pick, side, tries in zip(picks, sides, places, strict=True):
         for row, column in (tries * (len(canvas) - side + 1)).astype(int).tolist():
             if all(
-                row > top + length or top > row + side or column > left + length
+                row > top + length
+                or top > row + side
+                or column > left + length
                 or left > column + side
                 for top, left, length in taken
-            ):  # fmt: skip
+            ):
                 canvas[row : row + side, column : column + side] = _enlarge(pieces[pick], side)
                 taken.append((row, column, side))
                 break

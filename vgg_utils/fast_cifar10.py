@@ -38,17 +38,23 @@ from torch.utils.data import TensorDataset
 from vgg_utils.configs import LayerSpec, check_image_size, get_layers, positive
 from vgg_utils.data import ImageData, load_cifar10
 from vgg_utils.download import DownloadError
-from vgg_utils.evaluate import predict, top_k_error
+from vgg_utils.evaluation import predict, top_k_error
 from vgg_utils.model import make_layer
-from vgg_utils.train import Row, TrainingError, autocast_type
+from vgg_utils.training import Row, TrainingError, autocast_type
 
 #: What follows the first convolution, in the form of `layer_configs`.
 LAYERS: tuple[LayerSpec, ...] = (
-    (3, 128), "M",
-    (3, 128), (3, 128), (3, 256), "M",
-    (3, 512), "M",
-    (3, 512), (3, 512),
-)  # fmt: skip
+    (3, 128),
+    "M",
+    (3, 128),
+    (3, 128),
+    (3, 256),
+    "M",
+    (3, 512),
+    "M",
+    (3, 512),
+    (3, 512),
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Recipe:
         epochs: passes over the training set.
         batch_size: images per step. What does not fill a batch is left out of the epoch.
         learning_rate: at its highest, for 512 images; it is scaled with the batch.
-        weight_decay: as in `vgg_utils.train.fit`, 5e-4.
+        weight_decay: as in `vgg_utils.training.fit`, 5e-4.
         width: factor on the channels of all convolutions but the first.
 
     Tricks for speed:
@@ -132,10 +138,7 @@ class Head(nn.Module):
 
 
 def network(
-    in_channels: int,
-    classes: int,
-    recipe: Recipe,
-    layers: str | Sequence[LayerSpec] = LAYERS,
+    in_channels: int, classes: int, recipe: Recipe, layers: str | Sequence[LayerSpec] = LAYERS
 ) -> nn.Sequential:
     """Build the network: a first convolution of 18 filters a colour, then `layers`, then the head.
 
@@ -148,10 +151,11 @@ def network(
         *make_layer(in_channels, [(3, filters)], batch_norm=not recipe.whitening),
         *make_layer(filters, rest, batch_norm=True),
         Head(
-            [entry[1] for entry in rest if not isinstance(entry, str)][-1], classes,
+            [entry[1] for entry in rest if not isinstance(entry, str)][-1],
+            classes,
             scale=1 / 8 if recipe.small_logits else 1.0,  # trick: small_logits
         ),
-    )  # fmt: skip
+    )
     for module in net:
         if isinstance(module, nn.Conv2d):
             module.bias = None  # batch normalisation would subtract it again
@@ -372,15 +376,27 @@ def _parser() -> argparse.ArgumentParser:
         description="Train on CIFAR-10 fast, on one GPU. Every trick can be turned off.",
     )
     add = parser.add_argument
-    add("--without", nargs="+", default=[], metavar="TRICK", choices=TRICKS,
-        help=f"turn tricks off: {', '.join(TRICKS)}")  # fmt: skip
+    add(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="TRICK",
+        choices=TRICKS,
+        help=f"turn tricks off: {', '.join(TRICKS)}",
+    )
     add("--compile", action="store_true", help="use torch.compile; may pay off over many seeds")
     add("--seeds", type=int, default=5, metavar="N", help="train with seeds 1 to N (default: 5)")
     add("--epochs", type=int, default=start.epochs, metavar="N", help="default: %(default)s")
-    add("--batch-size", type=int, default=start.batch_size, metavar="N",
-        help="default: %(default)s")  # fmt: skip
-    add("--learning-rate", type=float, default=start.learning_rate, metavar="X",
-        help="at its highest, for 512 images (default: %(default)s)")  # fmt: skip
+    add(
+        "--batch-size", type=int, default=start.batch_size, metavar="N", help="default: %(default)s"
+    )
+    add(
+        "--learning-rate",
+        type=float,
+        default=start.learning_rate,
+        metavar="X",
+        help="at its highest, for 512 images (default: %(default)s)",
+    )
     add("--width", type=float, default=start.width, metavar="X", help="factor on all channels")
     add("--train-size", type=int, metavar="N", help="train on the first N images only")
     add("--device", help="cpu, cuda (default: cuda where there is one)")
@@ -393,9 +409,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     recipe = Recipe(
-        epochs=options.epochs, batch_size=options.batch_size, width=options.width,
-        learning_rate=options.learning_rate, compile=options.compile,
-    )  # fmt: skip
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        width=options.width,
+        learning_rate=options.learning_rate,
+        compile=options.compile,
+    )
     recipe = replace(recipe, **dict.fromkeys(options.without, False))
     if device == "cpu" and options.width == 1 and options.train_size is None:
         print(

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vgg_utils.model import VGGNet
-from vgg_utils.train import TrainingError
+from vgg_utils.training import TrainingError
 
 
 class BoxedImages(NamedTuple):
@@ -170,7 +170,7 @@ def fit_boxes(
     """Train a box regressor on random squares of the images; return the mean loss of each epoch.
 
     The loss is half the squared Euclidean distance between the predicted and the true box of the
-    right class, in units of the square, averaged over a batch. SGD as in `vgg_utils.train.fit`.
+    right class, in units of the square, averaged over a batch. SGD as in `vgg_utils.training.fit`.
 
     Arguments:
         model: from `box_regressor`.

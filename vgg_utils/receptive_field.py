@@ -18,9 +18,22 @@ if TYPE_CHECKING:
 
 # Modules that stay at one place of the map: they change neither the field nor the grid.
 _POINTWISE = {
-    "BatchNorm2d", "Dropout", "Dropout2d", "ELU", "GELU", "Hardswish", "Identity", "LeakyReLU",
-    "LocalResponseNorm", "PReLU", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Tanh",
-}  # fmt: skip
+    "BatchNorm2d",
+    "Dropout",
+    "Dropout2d",
+    "ELU",
+    "GELU",
+    "Hardswish",
+    "Identity",
+    "LeakyReLU",
+    "LocalResponseNorm",
+    "PReLU",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Tanh",
+}
 
 
 class Layer(NamedTuple):

@@ -12,16 +12,11 @@ from torch.utils.data import TensorDataset
 
 from experiments.base import Experiment, Settings, new_network, subset
 from experiments.training import SMALL_A
-from vgg_utils.augment import (
-    colour_statistics,
-    random_flip,
-    random_scale_crop,
-    shift_colours,
-)
+from vgg_utils.augmentation import colour_statistics, random_flip, random_scale_crop, shift_colours
 from vgg_utils.data import ImageData, digit_scenes, load_cifar10, load_scenes
-from vgg_utils.evaluate import predict, top_k_error
+from vgg_utils.evaluation import predict, top_k_error
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.training import fit
 
 SIDE, PAD = 32, 4  # an image, and the empty border it gets on each side before it is cropped
 FIXED = [SIDE + 2 * PAD] * 2  # this S leaves the digit as large as it is
@@ -80,9 +75,14 @@ def scenes(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     by_size = []
     for other in range(SIDE // 2, SIDE + 1):
         other_scenes = digit_scenes(
-            settings["scenes_per_size"], size=SIDE, scale=(other, other), distractors=0,
-            spread=min(1, (SIDE - side) / max(1, SIDE - other)), train=False, seed=seed,
-        )  # fmt: skip
+            settings["scenes_per_size"],
+            size=SIDE,
+            scale=(other, other),
+            distractors=0,
+            spread=min(1, (SIDE - side) / max(1, SIDE - other)),
+            train=False,
+            seed=seed,
+        )
         logits = predict(model, other_scenes.images - data.mean.view(1, -1, 1, 1))
         by_size.append(top_k_error(logits, other_scenes.labels))
     new = [error for size, error in enumerate(by_size, SIDE // 2) if size not in SHOWN]
@@ -127,8 +127,13 @@ EXPERIMENTS = {
             "S per image, dropout": {"augment": {"scale": JITTER}},
         },
         common={
-            "data": {"size": SIDE, "scale": [24, 24], "distractors": 0,
-                     "train_size": 1000, "test_size": 500},
+            "data": {
+                "size": SIDE,
+                "scale": [24, 24],
+                "distractors": 0,
+                "train_size": 1000,
+                "test_size": 500,
+            },
             "scenes_per_size": 200,
             "model": {**SMALL_A, "batch_norm": True},
             "fit": {"epochs": 12, "batch_size": 16, "drop_at": [10]},
@@ -159,4 +164,4 @@ EXPERIMENTS = {
         run=cifar10_subset,
         minutes=10,
     ),
-}  # fmt: skip
+}

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch.utils.data import TensorDataset
 
-from vgg_utils.augment import random_flip, random_shift
+from vgg_utils.augmentation import random_flip, random_shift
 from vgg_utils.data import ImageData, load_cifar10, load_digits, load_scenes
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.training import fit
 
 Settings = Mapping[str, Any]
 

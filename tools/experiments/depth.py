@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 from experiments.base import Experiment, Settings, fit_network, load, new_network
 from vgg_utils.configs import LayerSpec
 from vgg_utils.data import ImageData
-from vgg_utils.evaluate import predict, top_k_error
+from vgg_utils.evaluation import predict, top_k_error
 from vgg_utils.model import VGGNet, copy_layers
 
 # Sect. 4.1: B with each pair of 3x3 layers replaced by one 5x5 layer, which sees as far.
@@ -100,8 +100,12 @@ EXPERIMENTS = {
         variants=rows({"width": 0.125, "pool_size": 1, "hidden_features": 128, "dropout": 0.0}),
         common={
             "data": {
-                "name": "scenes", "size": 32, "scale": [16, 28], "distractors": 3,
-                "train_size": 2000, "test_size": 1000,
+                "name": "scenes",
+                "size": 32,
+                "scale": [16, 28],
+                "distractors": 3,
+                "train_size": 2000,
+                "test_size": 1000,
             },
             "fit": {"epochs": 12, "batch_size": 16, "drop_at": [10]},
         },
@@ -117,12 +121,10 @@ EXPERIMENTS = {
         common={
             "data": {"name": "cifar10"},
             "augment": {"flip": True, "shift": 4},
-            "fit": {
-                "epochs": 20, "batch_size": 128, "drop_at": [12, 17], "precision": "auto",
-            },
+            "fit": {"epochs": 20, "batch_size": 128, "drop_at": [12, 17], "precision": "auto"},
         },
         run=on("cuda"),
         device="cuda",
         minutes=45,  # an estimate: it has not run yet
     ),
-}  # fmt: skip
+}

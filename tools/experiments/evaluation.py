@@ -15,12 +15,12 @@ import torch
 from torch.utils.data import TensorDataset
 
 from experiments.base import Experiment, Settings, load
-from vgg_utils.augment import random_scale_crop, rescale
+from vgg_utils.augmentation import random_scale_crop, rescale
 from vgg_utils.configs import LayerSpec, layer_configs
 from vgg_utils.data import ImageData
-from vgg_utils.evaluate import crop_grid, evaluate, evaluation_scales, fuse, top_k_error
+from vgg_utils.evaluation import crop_grid, evaluate, evaluation_scales, fuse, top_k_error
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.training import fit
 
 Ways = dict[str, torch.Tensor]  # posteriors (N, classes) by the way of looking
 STEP = 4  # between the scales of one network, as the paper's 32
@@ -132,8 +132,13 @@ EXPERIMENTS = {
         },
         common={
             "data": {
-                "name": "scenes", "size": 48, "scale": [16, 28], "distractors": 3, "spread": 0.5,
-                "train_size": 4000, "test_size": 500,
+                "name": "scenes",
+                "size": 48,
+                "scale": [16, 28],
+                "distractors": 3,
+                "spread": 0.5,
+                "train_size": 4000,
+                "test_size": 500,
             },
             "blocks": 3,
             "model": {"width": 0.125, "hidden_features": 128, "batch_norm": True, "dropout": 0.0},
@@ -142,5 +147,5 @@ EXPERIMENTS = {
         },
         run=train_and_evaluate,
         minutes=6,
-    ),
-}  # fmt: skip
+    )
+}

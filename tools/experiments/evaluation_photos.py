@@ -19,9 +19,9 @@ from experiments.base import Experiment, Settings
 from experiments.evaluation import Ways, fuse_ways, look
 from experiments.fast import device
 from vgg_utils.data import ImageFiles, load_folder, load_imagenette
-from vgg_utils.evaluate import evaluate, evaluation_scales, top_k_error
+from vgg_utils.evaluation import evaluate, evaluation_scales, top_k_error
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.training import fit
 
 Outcome = dict[str, Any]
 
@@ -106,10 +106,8 @@ def variants(small: int, middle: int, large: int) -> dict[str, Settings]:
     return {
         f"S = {small}": {"scale": [small, small], "configs": ["D"], "crops": False},
         f"S = {middle}": {"scale": [middle, middle], "configs": ["D"], "crops": False},
-        f"S in [{small};{large}]": {
-            "scale": [small, large], "configs": ["D", "E"], "crops": True,
-        },
-    }  # fmt: skip
+        f"S in [{small};{large}]": {"scale": [small, large], "configs": ["D", "E"], "crops": True},
+    }
 
 
 QUESTION = "What do jitter, scales, views and a second network bring on photographs?"
@@ -130,8 +128,13 @@ EXPERIMENTS = {
             "step": 18,
             "curve": [128, 146, 182, 219, 256, 293],
             "model": {"batch_norm": True, "pool_size": 4, "hidden_features": 1024},
-            "fit": {"epochs": 30, "batch_size": 64, "learning_rate": 0.02, "drop_at": [20, 26],
-                    "precision": "auto"},
+            "fit": {
+                "epochs": 30,
+                "batch_size": 64,
+                "learning_rate": 0.02,
+                "drop_at": [20, 26],
+                "precision": "auto",
+            },
         },
         run=train_and_evaluate,
         device="cuda",
@@ -151,11 +154,16 @@ EXPERIMENTS = {
             "step": 9,
             "curve": [64, 73, 91, 110, 128, 146],
             "model": {"batch_norm": True, "pool_size": 2, "hidden_features": 1024},
-            "fit": {"epochs": 60, "batch_size": 32, "learning_rate": 0.02, "drop_at": [40, 52],
-                    "precision": "auto"},
+            "fit": {
+                "epochs": 60,
+                "batch_size": 32,
+                "learning_rate": 0.02,
+                "drop_at": [40, 52],
+                "precision": "auto",
+            },
         },
         run=train_and_evaluate,
         device="cuda",
         minutes=20,  # an estimate: it has not run yet
     ),
-}  # fmt: skip
+}

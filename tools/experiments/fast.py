@@ -32,9 +32,13 @@ def fast(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     numbers = {**settings["recipe"], **settings.get("change", {})}
     recipe = Recipe(**numbers, **dict.fromkeys(settings.get("without", []), False))
     run = train_fast(
-        data, recipe, seed=seed, device=settings.get("device", device()),
-        layers=settings.get("layers", LAYERS), test_each_epoch="train_size" not in settings,
-    )  # fmt: skip
+        data,
+        recipe,
+        seed=seed,
+        device=settings.get("device", device()),
+        layers=settings.get("layers", LAYERS),
+        test_each_epoch="train_size" not in settings,
+    )
     measures = {"test_error": run.history[-1]["test_error"]}
     if settings.get("device") == "cpu":  # seconds on a processor that others use say nothing
         history = [{key: row[key] for key in row if key != "seconds"} for row in run.history]
@@ -59,8 +63,12 @@ def each_off(*names: str) -> dict[str, dict[str, list[str]]]:
 FOR_SPEED = ("on_device", "half", "channels_last")
 # The defaults of `Recipe`, written out, so that a record says what it was made with.
 NUMBERS = {
-    "epochs": 24, "batch_size": 512, "learning_rate": 0.6, "weight_decay": 5e-4, "width": 1.0,
-}  # fmt: skip
+    "epochs": 24,
+    "batch_size": 512,
+    "learning_rate": 0.6,
+    "weight_decay": 5e-4,
+    "width": 1.0,
+}
 
 EXPERIMENTS = {
     "fast_cifar10": Experiment(
@@ -85,14 +93,24 @@ EXPERIMENTS = {
         variants={
             "D with batch norm": {
                 # At 32 pixels the last map is 1x1, so fc6 has 512 inputs, and needs no more units.
-                "model": {"layer_config": "D", "batch_norm": True, "pool_size": 1,
-                          "hidden_features": 512},
+                "model": {
+                    "layer_config": "D",
+                    "batch_norm": True,
+                    "pool_size": 1,
+                    "hidden_features": 512,
+                },
                 "augment": {"shift": 4, "flip": True},
-                "fit": {"epochs": 30, "batch_size": 128, "learning_rate": 0.05,
-                        "drop_at": [18, 26], "precision": "auto"},
+                "fit": {
+                    "epochs": 30,
+                    "batch_size": 128,
+                    "learning_rate": 0.05,
+                    "drop_at": [18, 26],
+                    "precision": "auto",
+                },
             },
             "D's convolutions in the fast loop": {
-                "layers": "D", "recipe": {**NUMBERS, "epochs": 30},
+                "layers": "D",
+                "recipe": {**NUMBERS, "epochs": 30},
             },
         },
         run=vgg16,
@@ -117,4 +135,4 @@ EXPERIMENTS = {
         run=fast,
         minutes=12,
     ),
-}  # fmt: skip
+}

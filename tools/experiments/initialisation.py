@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 from experiments.base import Experiment, Settings, load
 from vgg_utils.data import ImageData
 from vgg_utils.model import VGGNet, copy_layers, weight_layers
-from vgg_utils.train import fit
+from vgg_utils.training import fit
 
 
 def with_pixels(data: ImageData, size: float) -> ImageData:
@@ -100,5 +100,5 @@ EXPERIMENTS = {
         common={"data": {"name": "digits"}, "pixels": 1, "fit": FIT},
         run=start_and_train,
         minutes=9,
-    ),
+    )
 }

@@ -19,5 +19,5 @@ EXPERIMENTS = {
             "fit": {"epochs": 10, "batch_size": 32, "drop_at": [8]},
         },
         run=train_and_report,
-    ),
+    )
 }

@@ -31,7 +31,7 @@ from vgg_utils.localise import (
     uncrop,
 )
 from vgg_utils.model import VGGNet
-from vgg_utils.train import fit
+from vgg_utils.training import fit
 
 SIDE, SIZE, STRIDE = 40, 32, 8  # of a scene, of the network's input, between two squares
 SEEN = 7  # the digits below are for the classifier
@@ -41,11 +41,14 @@ CLASSIFIER = {
     "counts": [2900, 1000],  # of all ten digits: for training and for test
     "model": {
         "layer_config": layer_configs["A"][:10],  # its first four blocks
-        "batch_norm": True, "width": 0.125, "pool_size": 2, "hidden_features": 256,
+        "batch_norm": True,
+        "width": 0.125,
+        "pool_size": 2,
+        "hidden_features": 256,
         "dropout": 0.2,
     },
     "fit": {"epochs": 6, "batch_size": 32, "learning_rate": 0.02, "drop_at": [4]},
-}  # fmt: skip
+}
 DATA = (
     "digit scenes of 40x40 pixels from scikit-learn's digits: some 2,030 to train on and 700 to "
     "test on with 0 to 6, 870 and 300 with 7 to 9; the networks see squares of 32 pixels"
@@ -82,9 +85,11 @@ def _study(settings: str, seed: int) -> Study:
         kept = (scenes.labels < SEEN) == seen
         first = 0 if seen else SEEN
         return BoxedImages(
-            scenes.images[kept] - mean, scenes.labels[kept] - first, scenes.boxes[kept],
+            scenes.images[kept] - mean,
+            scenes.labels[kept] - first,
+            scenes.boxes[kept],
             [str(digit) for digit in (range(SEEN) if seen else range(SEEN, 10))],
-        )  # fmt: skip
+        )
 
     data = select(train, True)
     held_out = select(test, True)
@@ -99,11 +104,16 @@ def _study(settings: str, seed: int) -> Study:
     history = fit(
         net,
         ImageData(
-            TensorDataset(data.images, data.labels), TensorDataset(middle, held_out.labels),
-            data.classes, mean.view(1),
+            TensorDataset(data.images, data.labels),
+            TensorDataset(middle, held_out.labels),
+            data.classes,
+            mean.view(1),
         ),
-        augment=augment, seed=seed, progress=False, **wanted["fit"],
-    )  # fmt: skip
+        augment=augment,
+        seed=seed,
+        progress=False,
+        **wanted["fit"],
+    )
     net.eval()
     return Study(
         net, data, held_out, select(train, False), select(test, False), history[-1]["test_error"]
@@ -295,9 +305,7 @@ def looking(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
 
 def table_8(layers: str, regression: str, epochs: int = 8, **more: Any) -> dict[str, Any]:
     """Return a variant of `localisation`; the rate falls once, for the last quarter."""
-    fit = {
-        "epochs": epochs, "batch_size": 32, "learning_rate": 0.02, "drop_at": [epochs * 3 // 4],
-    }  # fmt: skip
+    fit = {"epochs": epochs, "batch_size": 32, "learning_rate": 0.02, "drop_at": [epochs * 3 // 4]}
     return {"layers": layers, "regression": regression, "fit": fit, **more}
 
 

@@ -42,9 +42,7 @@ def _plain(answer: Any) -> Any:
         return answer
 
 
-def _exercise(
-    number: str,
-) -> Callable[[Callable[[Any], str | None]], Callable[[Any], str | None]]:
+def _exercise(number: str) -> Callable[[Callable[[Any], str | None]], Callable[[Any], str | None]]:
     def register(function: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
         _checks[number] = function
         return function

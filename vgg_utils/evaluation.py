@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from vgg_utils.augment import rescale
+from vgg_utils.augmentation import rescale
 from vgg_utils.configs import positive
 from vgg_utils.model import VGGNet, fully_convolutional
 

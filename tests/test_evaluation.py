@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
-from vgg_utils.augment import rescale
-from vgg_utils.evaluate import crop_grid, evaluate, evaluation_scales, fuse, predict, top_k_error
+from vgg_utils.augmentation import rescale
+from vgg_utils.evaluation import crop_grid, evaluate, evaluation_scales, fuse, predict, top_k_error
 from vgg_utils.model import VGGNet, weight_layers
 from vgg_utils.records import load_record
 
@@ -53,10 +53,18 @@ RESCALED = {
 }
 # Where the windows of 16 pixels begin on a side: k * (side - 16) / 4, rounded down.
 STARTS = {
-    16: [0, 0, 0, 0, 0], 22: [0, 1, 3, 4, 6], 23: [0, 1, 3, 5, 7], 24: [0, 2, 4, 6, 8],
-    32: [0, 4, 8, 12, 16], 33: [0, 4, 8, 12, 17], 34: [0, 4, 9, 13, 18], 43: [0, 6, 13, 20, 27],
-    45: [0, 7, 14, 21, 29], 49: [0, 8, 16, 24, 33], 66: [0, 12, 25, 37, 50],
-}  # fmt: skip
+    16: [0, 0, 0, 0, 0],
+    22: [0, 1, 3, 4, 6],
+    23: [0, 1, 3, 5, 7],
+    24: [0, 2, 4, 6, 8],
+    32: [0, 4, 8, 12, 16],
+    33: [0, 4, 8, 12, 17],
+    34: [0, 4, 9, 13, 18],
+    43: [0, 6, 13, 20, 27],
+    45: [0, 7, 14, 21, 29],
+    49: [0, 8, 16, 24, 33],
+    66: [0, 12, 25, 37, 50],
+}
 MODES = [(scales, flip) for scales in ([16], [24], [16, 24, 32]) for flip in (True, False)]
 
 

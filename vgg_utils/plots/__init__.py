@@ -181,21 +181,33 @@ def step_rows(axis: Axes, labels: Sequence[str], values: Sequence[float]) -> Non
     span = max(values) - min(values)
     axis.plot(values[0], 0, "o", color=BLUE, markersize=8)
     axis.annotate(
-        f"{values[0]:.1f}", (values[0], 0), (-8, 0), textcoords="offset points", va="center",
+        f"{values[0]:.1f}",
+        (values[0], 0),
+        (-8, 0),
+        textcoords="offset points",
+        va="center",
         ha="right",
-    )  # fmt: skip
+    )
     for row in range(1, len(values)):
         before, after = values[row - 1], values[row]
         axis.barh(row, before - after, left=after, height=0.5, color=BLUE)
         axis.plot([before, before], [row - 1, row + 0.25], color=GREY, linewidth=1, zorder=0.5)
         axis.annotate(
-            f"{after:.1f}", (after, row), (-5, 0), textcoords="offset points", va="center",
+            f"{after:.1f}",
+            (after, row),
+            (-5, 0),
+            textcoords="offset points",
+            va="center",
             ha="right",
-        )  # fmt: skip
+        )
         axis.annotate(
             f"{after - before:+.1f}".replace("-", "\N{MINUS SIGN}"),
-            (before, row), (5, 0), textcoords="offset points", va="center", color=GREY,
-        )  # fmt: skip
+            (before, row),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            color=GREY,
+        )
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.5, -0.5)
     axis.set_xlim(min(values) - 0.15 * span, max(values) + 0.15 * span)
@@ -419,7 +431,7 @@ def receptive_field_explorer(
         "caption": "none" if ground < 1.6 * text else "inline",
         "credit": credit,
     }
-    page = files("vgg_utils").joinpath("receptive_field_explorer.html").read_text("utf-8")
+    page = files("vgg_utils.explorables").joinpath("receptive_field.html").read_text("utf-8")
     for key, value in values.items():
         page = page.replace("{{" + key + "}}", value)
     return page
@@ -495,9 +507,14 @@ def draw_network(rows: Sequence[LayerSummary]) -> Figure:
         for kind, (colour, hatch) in kinds.items()
     ]
     axis.legend(
-        handles=handles, loc="upper right", ncols=2, fontsize=11, handlelength=1.2,
-        columnspacing=1.0, borderaxespad=0.1,
-    )  # fmt: skip
+        handles=handles,
+        loc="upper right",
+        ncols=2,
+        fontsize=11,
+        handlelength=1.2,
+        columnspacing=1.0,
+        borderaxespad=0.1,
+    )
     return figure
 
 
@@ -525,15 +542,19 @@ def _box(
     front = [(x, low), (x + length, low), (x + length, high), (x, high)]
     top = [(x, high), (x + length, high), (x + length + back, high + back), (x + back, high + back)]
     end = [
-        (x + length, low), (x + length + back, low + back),
-        (x + length + back, high + back), (x + length, high),
-    ]  # fmt: skip
+        (x + length, low),
+        (x + length + back, low + back),
+        (x + length + back, high + back),
+        (x + length, high),
+    ]
     for corners, shade in ((front, 0.0), (top, 0.45), (end, 0.25)):
         axis.fill(
             *zip(*((across + near, up + near) for across, up in corners), strict=True),
-            facecolor=_lighter(colour, shade), edgecolor="white", linewidth=0.7,
+            facecolor=_lighter(colour, shade),
+            edgecolor="white",
+            linewidth=0.7,
             hatch=hatch if shade == 0 else None,
-        )  # fmt: skip
+        )
 
 
 def _lighter(colour: str, share: float) -> tuple[float, ...]:
@@ -658,13 +679,23 @@ def seed_rows(
 
     for row, values in enumerate(results.values()):
         mean, spread = statistics.mean(values), statistics.stdev(values)
-        axis.plot(values, [row + 0.2] * len(values), "o", color=GREY, fillstyle="none",
-                  markersize=4, markeredgewidth=0.8)  # fmt: skip
+        axis.plot(
+            values,
+            [row + 0.2] * len(values),
+            "o",
+            color=GREY,
+            fillstyle="none",
+            markersize=4,
+            markeredgewidth=0.8,
+        )
         axis.errorbar(mean, row - 0.12, xerr=spread, fmt="s", color=BLUE, markersize=6, capsize=4)
         axis.annotate(
-            format(mean, value_format), (max(mean + spread, *values), row),
-            (7, 0), textcoords="offset points", va="center",
-        )  # fmt: skip
+            format(mean, value_format),
+            (max(mean + spread, *values), row),
+            (7, 0),
+            textcoords="offset points",
+            va="center",
+        )
     _shade_rows(axis, len(results))
     axis.set_yticks(range(len(results)), list(results))
     axis.set_ylim(len(results) - 0.5, -0.5)
@@ -701,8 +732,9 @@ def paper_beside_ours(
     for row, value in enumerate(paper):
         if value is not None:
             left.plot(value, row, "D", color=GREY, markersize=7)
-            left.annotate(f"{value:.1f}", (value, row), (8, 0), textcoords="offset points",
-                          va="center")  # fmt: skip
+            left.annotate(
+                f"{value:.1f}", (value, row), (8, 0), textcoords="offset points", va="center"
+            )
     for index, (name, column) in enumerate(ours.items()):
         colour, marker = (BLUE, ORANGE, GREEN, PURPLE)[index], "os^v"[index]
         places, means = [], []
@@ -710,8 +742,16 @@ def paper_beside_ours(
             if values is not None:
                 places.append(row + 0.36 * (index - (len(ours) - 1) / 2))
                 means.append(statistics.mean(values))
-                right.plot(values, [places[-1]] * len(values), marker, color=colour, alpha=0.8,
-                           fillstyle="none", markersize=4, markeredgewidth=0.8)  # fmt: skip
+                right.plot(
+                    values,
+                    [places[-1]] * len(values),
+                    marker,
+                    color=colour,
+                    alpha=0.8,
+                    fillstyle="none",
+                    markersize=4,
+                    markeredgewidth=0.8,
+                )
         right.plot(means, places, marker, color=colour, markersize=7, label=name)
     left.set_yticks(range(len(labels)), labels)
     left.set_ylim(len(labels) - 0.5, -0.5)
@@ -727,8 +767,9 @@ def paper_beside_ours(
         axis.grid(False, axis="y")
         _shade_rows(axis, len(labels))
     if len(ours) > 1:
-        figure.legend(*right.get_legend_handles_labels(), loc="outside lower right",
-                      ncols=len(ours))  # fmt: skip
+        figure.legend(
+            *right.get_legend_handles_labels(), loc="outside lower right", ncols=len(ours)
+        )
     return figure
 
 
@@ -776,11 +817,16 @@ def boxes_on_images(
             for x, y, width, tall in boxes[index].reshape(-1, 4).tolist():
                 axis.add_patch(
                     Rectangle(
-                        (x - width / 2, y - tall / 2), width, tall,
-                        fill=False, edgecolor=colour, linestyle=dashes, linewidth=line,
+                        (x - width / 2, y - tall / 2),
+                        width,
+                        tall,
+                        fill=False,
+                        edgecolor=colour,
+                        linestyle=dashes,
+                        linewidth=line,
                         zorder=1 + line,
                     )
-                )  # fmt: skip
+                )
         axis.set(xlim=(0, side), ylim=(side, 0))
         if titles:
             axis.set_title(titles[index], fontsize=10, loc="center")
@@ -803,10 +849,15 @@ def example_curves(results: Mapping[str, Mapping[str, float]], counts: Sequence[
     styles = zip((GREY, ORANGE, BLUE, GREEN), ("D:", "v-.", "o-", "s--"), strict=True)
     for (name, result), (colour, style) in zip(results.items(), styles, strict=False):
         axis.errorbar(
-            counts, [result[f"error_{count}_mean"] for count in counts],
+            counts,
+            [result[f"error_{count}_mean"] for count in counts],
             [result[f"error_{count}_sd"] for count in counts],
-            fmt=style, color=colour, label=name, capsize=3, markersize=5,
-        )  # fmt: skip
+            fmt=style,
+            color=colour,
+            label=name,
+            capsize=3,
+            markersize=5,
+        )
     axis.set_xscale("log")
     axis.set_xticks(counts, [str(count) for count in counts])
     axis.minorticks_off()
