@@ -1,36 +1,34 @@
-"""The batches of a training run, from images in memory or from files read on the way.
+"""Where a batch is drawn: from images in memory, or from a data set that reads them on the way.
 
-Both kinds give this process its share of each batch, in the order that the run has drawn.
+Both kinds give this process its shard of each batch, in the order that the run has drawn.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import traceback
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from vgg_utils.data import ImageData, ImageFiles
-from vgg_utils.distributed import rank_and_processes, share
+from vgg_utils.distributed import rank_and_world_size, shard
+from vgg_utils.seeds import set_seed
+from vgg_utils.user_data import check_labels, collate, known_labels
 
 Augment = Callable[[torch.Tensor], torch.Tensor]
 Batch = tuple[torch.Tensor, torch.Tensor]  # images (n, channels, height, width), labels (n,)
 
 
 class FromMemory:
-    """Batches of a training or test set held in memory, augmented whole."""
+    """Batches of a data set held in memory, augmented whole."""
 
     evaluation_batch = 256  # images that `predict` works on at once
 
     def __init__(self, data: TensorDataset, device: torch.device, augment: Augment | None) -> None:
-        self.images, self.labels = data.tensors
+        self.images, self.labels = data.tensors[0], data.tensors[1].long()
         self.device, self.augment = device, augment
 
     def __len__(self) -> int:
@@ -40,139 +38,140 @@ class FromMemory:
         """Return what tells this set from another, for the check on resuming."""
         return f"{tuple(self.images.shape)}, labels {_checksum(self.labels)}"
 
-    def training(self, order: list[torch.Tensor], epoch: int) -> Generator[Batch, None, None]:
-        """Yield, for each batch of indices in `order`, this process's share of it."""
-        for index in order:
+    def training(
+        self, batches: list[torch.Tensor], place: tuple[int, int], first: int
+    ) -> Generator[Batch, None, None]:
+        """Yield, for each batch of indices, this process's shard of it.
+
+        `place` is (seed, epoch), `first` the number of the first of these batches in the epoch.
+        """
+        for step, index in enumerate(batches, start=first):
             batch = self.images[index.to(self.images.device)].to(self.device)
             # Every process augments the whole batch, so that all draw the same random numbers.
+            set_seed(*place, step, 0)
             batch = self.augment(batch) if self.augment else batch
-            labels = self.labels[share(index).to(self.labels.device)]
-            yield share(batch), labels.to(self.device)
+            labels = self.labels[shard(index).to(self.labels.device)]
+            yield shard(batch), labels.to(self.device)
 
-    def evaluation(self) -> Iterator[Batch]:
-        """Yield this process's share of all images, the labels on the CPU."""
-        yield share(self.images), share(self.labels).cpu()
+    def evaluation(self) -> Generator[Batch, None, None]:
+        """Yield this process's shard of all images, the labels on the CPU."""
+        yield shard(self.images), shard(self.labels).cpu()
 
 
-class FromFiles:
-    """The same of a set whose images are read one by one; each process reads its share alone."""
+class FromDataset:
+    """The same of a data set that reads its images one by one; each process reads its shard alone.
+
+    An image's random numbers follow from seed, epoch and index alone: not from what was read
+    before, nor from which worker or process reads it.
+    """
 
     def __init__(
-        self, data: Dataset[Any], device: torch.device, batch_size: int, workers: int, seed: int
+        self,
+        data: Dataset[Any],
+        device: torch.device,
+        *,
+        name: str,
+        classes: int,
+        batch_size: int,
+        num_workers: int,
     ) -> None:
-        if not hasattr(data, "__len__"):
-            raise ValueError("training needs data sets with a length, indexed from 0")
-        self.data, self.device, self.workers, self.seed = data, device, workers, seed
-        self.evaluation_batch = -(-batch_size // rank_and_processes()[1])  # rounded up
+        self.data, self.device, self.name, self.classes = data, device, name, classes
+        self.num_workers = num_workers
+        self.evaluation_batch = -(-batch_size // rank_and_world_size()[1])  # rounded up
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.data)  # type: ignore[arg-type]
 
     def describe(self) -> str:
-        labels = getattr(self.data, "targets", None)  # as torchvision's data sets have it
-        known = "unknown" if labels is None else _checksum(torch.as_tensor(labels))
-        image = _Repeatable(self.data, self.seed, 0)[0][0]
-        return f"{(len(self), *image.shape)}, labels {known}"
+        labels = known_labels(self.data)
+        checksum = "unknown" if labels is None else _checksum(labels)
+        return f"{(len(self), *_Seeded(self.data, (0, 0))[0][1][0].shape)}, labels {checksum}"
 
-    def training(self, order: list[torch.Tensor], epoch: int) -> Generator[Batch, None, None]:
-        for images, labels in self._read([share(index) for index in order], epoch):
+    def training(
+        self, batches: list[torch.Tensor], place: tuple[int, int], first: int
+    ) -> Generator[Batch, None, None]:
+        for images, labels in self._read([shard(index) for index in batches], place):
             yield images, labels.to(self.device, non_blocking=True)
 
-    def evaluation(self) -> Iterator[Batch]:
-        mine = share(torch.arange(len(self)))
-        yield from self._read(list(mine.split(self.evaluation_batch)), epoch=0)
+    def evaluation(self) -> Generator[Batch, None, None]:
+        mine = shard(torch.arange(len(self)))
+        yield from self._read(list(mine.split(self.evaluation_batch)), (0, 0))
 
-    def _read(self, batches: list[torch.Tensor], epoch: int) -> Iterator[Batch]:
+    def _read(
+        self, batches: list[torch.Tensor], place: tuple[int, int]
+    ) -> Generator[Batch, None, None]:
         loader = DataLoader(
-            _Repeatable(self.data, self.seed, epoch),
+            _Seeded(self.data, place),
             batch_sampler=[batch.tolist() for batch in batches],
-            num_workers=self.workers,
+            num_workers=self.num_workers,
+            collate_fn=_Collate(self.name),
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # or a loader draws from the global one when it starts
         )
         try:
             for images, labels in loader:
+                check_labels(labels, self.name, self.classes)
                 yield images.to(self.device, non_blocking=True), labels
-        except OSError as error:  # a worker's comes with its traceback; the last line says it
+        except (OSError, ValueError) as error:  # a worker's comes with its traceback: keep the end
             traceback.clear_frames(error.__traceback__)  # they would keep the workers waiting
-            raise OSError(str(error).rstrip().split("\n")[-1].removeprefix("OSError: ")) from error
+            last = str(error).rstrip().split("\n")[-1]
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(last.removeprefix(f"{type(error).__name__}: ")) from error
+        except Exception as error:
+            words = ("pickle", "exited unexpectedly", "bootstrapping")
+            if self.num_workers and any(word in str(error).lower() for word in words):
+                raise RuntimeError(
+                    "the processes that read images could not start. Use num_workers=0; or make "
+                    "every transform a named function at the top level of a file, and start the "
+                    'training under `if __name__ == "__main__":`'
+                ) from error
+            raise
 
 
-Batches = FromMemory | FromFiles
+Batches = FromMemory | FromDataset
 
 
-class _Repeatable(Dataset[Any]):
-    """A data set whose random numbers for an image depend on seed, epoch and index alone.
+class _Seeded(Dataset[Any]):
+    """A data set whose entry `index` is (index, (image, label)), with random numbers of its own."""
 
-    Not on what was read before, nor on which worker reads it, nor on which process: so a resumed
-    run, and one shared among several processes, sees the very same images.
-    """
-
-    def __init__(self, data: Dataset[Any], seed: int, epoch: int) -> None:
-        self.data, self.seed, self.epoch = data, seed, epoch
+    def __init__(self, data: Dataset[Any], place: tuple[int, int]) -> None:
+        self.data, self.place = data, place
 
     def __getitem__(self, index: int) -> Any:
-        with _numbers_of(hash((self.seed, self.epoch, index))):  # of integers: the same everywhere
-            return self.data[index]
+        set_seed(*self.place, index)
+        return index, self.data[index]
 
 
-@contextlib.contextmanager
-def _numbers_of(seed: int) -> Iterator[None]:
-    """Seed the CPU's random generators, then put back the states in which they were found."""
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    # Not torch.manual_seed, which sets the GPU's generator too and so would repeat its dropout.
-    torch.default_generator.manual_seed(seed % 2**63)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])
+class _Collate:
+    """`collate` for one data set, in a form that other processes can be given."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, pairs: list[tuple[int, Any]]) -> Batch:
+        return collate(pairs, self.name)
 
 
-def training_and_test(
-    data: ImageData | ImageFiles,
-    device: torch.device,
-    *,
-    augment: Augment | None,
-    batch_size: int,
-    workers: int | None,
-    seed: int,
-) -> tuple[Batches, Batches]:
-    """Return the batches of both sets; those in memory move to the device where they fit.
-
-    Raises ValueError for `augment` with a training set read from files.
-    """
-    if workers is None:  # a GPU would wait for its images; a CPU has no core to spare
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine
-        allowed = getattr(os, "sched_getaffinity", None)  # fewer cores than there are, on Linux
-        cores = len(allowed(0)) if allowed else os.cpu_count() or 1
-        workers = min(8, cores // here) if device.type == "cuda" else 0
-
-    in_memory = [half for half in (data.train, data.test) if isinstance(half, TensorDataset)]
-    tensors = [tensor for half in in_memory for tensor in half.tensors]
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)  # bytes
-    fits = device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2
-
-    def batches(half: Dataset[Any], augment: Augment | None) -> Batches:
-        if isinstance(half, TensorDataset):
-            if fits:
-                half = TensorDataset(*(tensor.to(device) for tensor in half.tensors))
-            return FromMemory(half, device, augment)
-        if augment is not None:
-            raise ValueError(
-                "augment is for images in memory: those read from files are augmented as they are "
-                "read, each by itself, so that every process reads its share alone; change the "
-                "data set's transform instead"
-            )
-        return FromFiles(half, device, batch_size, workers, seed)
-
-    return batches(data.train, augment), batches(data.test, None)
+def default_num_workers(device: torch.device) -> int:
+    """Return a process for each core, at most 8, on a GPU; on a CPU, which has none to spare, 0."""
+    if device.type != "cuda":
+        return 0
+    allowed = getattr(os, "sched_getaffinity", None)  # fewer cores than there are, on Linux
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def split(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
+def to_device(data: Dataset[Any], device: torch.device) -> Dataset[Any]:
+    """Move a set in memory to the device if it fits into half of what is free there."""
+    if not isinstance(data, TensorDataset):
+        return data
+    size = sum(tensor.nbytes for tensor in data.tensors)
+    if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] // 2:
+        return data
+    return TensorDataset(*(tensor.to(device) for tensor in data.tensors))
+
+
+def split_batches(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
     """Split the order of the images; a last batch of one joins its neighbour.
 
     On a 1x1 map one image leaves batch normalisation nothing to take a variance of.

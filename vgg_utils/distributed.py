@@ -1,13 +1,12 @@
-"""What several processes need to train as one: a share each, averages, turns.
+"""What several processes need to train as one: a shard each, means over all, rank 0 first.
 
 Everything works alike with a single process, where torch.distributed has not been initialised.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,65 +15,53 @@ import torch.distributed as dist
 from torch import nn
 
 
-def rank_and_processes() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """Return this process's number, from 0, and how many there are."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
-def share(whole: torch.Tensor) -> torch.Tensor:
+def shard(batch: torch.Tensor) -> torch.Tensor:
     """Return this process's part of a batch: one entry in as many as there are processes.
 
-    Where there are fewer entries than processes, one without gets the first entry, so that all
-    processes stay in step; its `weight` is 0.
+    If there are fewer entries than processes, one without gets the first entry, so that all
+    processes stay in step; its `shard_weight` is 0.
     """
-    rank, processes = rank_and_processes()
-    mine = whole[rank::processes]
-    return mine if len(mine) else whole[:1]
+    rank, world_size = rank_and_world_size()
+    mine = batch[rank::world_size]
+    return mine if len(mine) else batch[:1]
 
 
-def weight(count: int) -> float:
-    """Return what to multiply a mean over this process's share by, before `average`.
+def shard_weight(count: int) -> float:
+    """Return the factor on a mean over this process's shard that goes into `all_reduce_mean`.
 
-    The result is then the mean over the whole batch of `count`. It is 1 where all shares are equal.
+    The result is then the mean over the whole batch of `count`. It is 1 if all shards are equal.
     """
-    rank, processes = rank_and_processes()
-    return processes * len(range(rank, count, processes)) / count
+    rank, world_size = rank_and_world_size()
+    return world_size * len(range(rank, count, world_size)) / count
 
 
-def average(value: torch.Tensor) -> torch.Tensor:
+def all_reduce_mean(value: torch.Tensor) -> torch.Tensor:
     """Return the mean of a tensor over the processes, the same on all of them."""
-    processes = rank_and_processes()[1]
-    if processes == 1:
+    world_size = rank_and_world_size()[1]
+    if world_size == 1:
         return value
     dist.all_reduce(value)
-    return value / processes
+    return value / world_size
 
 
-def take_buffers_of_first(model: nn.Module) -> None:
-    """Give the network of every process the buffers of process 0, such as running averages."""
-    if rank_and_processes()[1] > 1:
+def broadcast_buffers(model: nn.Module) -> None:
+    """Give the network of every process the buffers of rank 0, such as running averages."""
+    if rank_and_world_size()[1] > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
 
-@contextlib.contextmanager
-def own_numbers(place: tuple[int, ...], device: torch.device) -> Iterator[None]:
-    """Give each of several processes its own dropout masks, then put the common state back."""
-    rank, processes = rank_and_processes()
-    if processes == 1:
-        yield
-        return
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(hash((*place, rank)) % 2**63)
-        yield
-
-
-def from_first(task: Callable[[], Any]) -> Any:
-    """Run `task` in process 0 and return its result in all; an error there is raised in all."""
-    rank, processes = rank_and_processes()
-    if processes == 1:
+def on_rank_zero(task: Callable[[], Any]) -> Any:
+    """Run `task` on rank 0 and return its result on all; an error there is raised on all."""
+    rank, world_size = rank_and_world_size()
+    if world_size == 1:
         return task()
     outcome: list[Any] = [None, None]
     if rank == 0:
@@ -88,14 +75,14 @@ def from_first(task: Callable[[], Any]) -> Any:
     return outcome[0]
 
 
-def in_turn(task: Callable[[], Any]) -> Any:
-    """Run `task` in process 0, then in the first process of each other machine, then in the rest.
+def rank_zero_first(task: Callable[[], Any]) -> Any:
+    """Run `task` on rank 0, then on the first rank of each other machine, then on the rest.
 
-    So what the first one downloads is there for the others, and on machines without a common folder
-    each downloads once. An error in any process ends the waiting and is raised in all of them.
+    So the others find what the first one downloads, and machines without a common folder download
+    once each. An error on any rank ends the waiting and is raised on all of them.
     """
-    rank, processes = rank_and_processes()
-    if processes == 1:
+    rank, world_size = rank_and_world_size()
+    if world_size == 1:
         return task()
     # A download may take longer than the time after which waiting for a gradient counts as failed.
     waiting: Any = dist.new_group(backend="gloo", timeout=timedelta(hours=12))
@@ -108,7 +95,7 @@ def in_turn(task: Callable[[], Any]) -> Any:
                 result = task()
             except Exception as caught:
                 error = caught
-        errors: list[Any] = [None] * processes
+        errors: list[Any] = [None] * world_size
         dist.all_gather_object(errors, error, group=waiting)
         for error in errors:
             if error is not None:

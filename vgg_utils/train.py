@@ -1,4 +1,19 @@
-"""The command `python -m vgg_utils.train`: its options, and what each data set is trained with."""
+"""The command `python -m vgg_utils.train`: its options, and what each data set is trained with.
+
+    python -m vgg_utils.train --out runs/first            train; `--help` lists the options
+    python -m vgg_utils.train --out runs/first --resume   go on after an interruption
+    python -m vgg_utils.trained runs/first photo.jpg      name what a photograph shows
+
+Several processes, one a GPU (or a CPU), share each batch. On one machine, and on two machines with
+four GPUs each (the same line on both, `--node-rank` 0 and 1; `host0` is the first one's name):
+
+    torchrun --nproc-per-node 4 -m vgg_utils.train --out runs/four
+    torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 --master-addr host0 --master-port 29500 \\
+        -m vgg_utils.train --out runs/eight
+
+Only process 0, on the first machine, writes and reads `--out`. When a process dies, torchrun stops
+the others; the same line with `--resume` goes on, with any number of processes.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +32,8 @@ from vgg_utils.augmentation import random_flip, random_shift
 from vgg_utils.batches import Augment
 from vgg_utils.checkpoint import CheckpointError
 from vgg_utils.configs import layer_configs
-from vgg_utils.data import ImageData, ImageFiles, load_dataset
-from vgg_utils.distributed import in_turn, rank_and_processes
+from vgg_utils.data import ImageData, ImageFiles, hold_out, load_dataset
+from vgg_utils.distributed import rank_and_world_size, rank_zero_first
 from vgg_utils.download import DownloadError
 from vgg_utils.model import VGGNet
 from vgg_utils.training import PRECISIONS, Row, TrainingError, fit
@@ -46,6 +61,12 @@ DEFAULTS = {
     "imagenette": FOLDER,
 }
 PAPER = Defaults(224, 1, 4096, 74, 256, 0, False, "scale, crop, flip, colour")
+CONFIGS = [*layer_configs, *(f"vgg{n}{norm}" for n in (11, 13, 16, 19) for norm in ("", "_bn"))]
+# Options that `fit` takes under the same name.
+FOR_FIT = (
+    *("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "milestones"),
+    *("patience", "seed", "precision", "compile", "num_workers", "out", "resume", "save_every"),
+)
 
 DESCRIPTION = """\
 Train a configuration of Table 1 with the paper's recipe (Sect. 3.1). Without
@@ -54,24 +75,21 @@ options: A, an eighth as wide, on the embedded digits, in seconds."""
 
 def _epilog() -> str:
     rows = [*DEFAULTS.items(), ("a folder", FOLDER), ("the paper", PAPER)]
-    table = [
+    table = "\n".join(
         f"  {name:<11}{row.size:>4} px{row.width:>8g}{row.hidden:>8}{row.epochs:>8}"
         f"{row.batch_size:>8}  {row.augmentation}"
         for name, row in rows
-    ]
-    head = f"  {'':<11}{'size':>7}{'width':>8}{'hidden':>8}{'epochs':>8}{'batch':>8}  augmentation"
-    return "\n".join(
-        [
-            "defaults by data set:",
-            head,
-            *table,
-            "",
-            "Digits and scenes need no network. A folder holds train/ and val/, in each one",
-            "folder of images for every class.",
-            "",
-            "Several processes: torchrun --nproc-per-node 2 -m vgg_utils.train ...",
-        ]
     )
+    head = f"  {'':<11}{'size':>7}{'width':>8}{'hidden':>8}{'epochs':>8}{'batch':>8}  augmentation"
+    return f"""\
+defaults by data set:
+{head}
+{table}
+
+Digits and scenes need no network. A folder holds train/ and val/, in each one
+folder of images for every class; with test/ too, val/ is for validation.
+
+Several processes: torchrun --nproc-per-node 2 -m vgg_utils.train ..."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,82 +100,61 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument_group("data").add_argument
-    add(
-        "--dataset",
-        default="digits",
-        metavar="NAME",
-        help=f"{', '.join(DEFAULTS)} or the path of a folder (default: digits)",
-    )
-    add("--data-dir", default="data", metavar="DIR", help="for what is downloaded (default: data)")
-    add("--size", type=int, metavar="N", help="side of the images in pixels (default: see below)")
-    add(
-        "--scale",
-        type=int,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="of scenes: range of the digit's side in pixels (default: 16 48); of image files: "
-        "range of the smallest side before the crop (default: 8/7 of the crop; paper: 256 512)",
-    )
-    add("--no-augment", action="store_true", help="train on the images as they are")
 
-    add = parser.add_argument_group("network").add_argument
-    add("--config", choices=list(layer_configs), default="A", help="Table 1 (default: A)")
-    add("--width", type=float, metavar="X", help="factor on all channels (paper: 1)")
-    add("--hidden", type=int, metavar="N", help="length of fc6 and fc7 (paper: 4096)")
-    add(
-        "--pool-size",
-        type=int,
-        metavar="N",
-        help="side of the map given to fc6 (default: a 32nd of the size, at most 7; paper: 7)",
-    )
-    add("--dropout", type=float, default=0.5, metavar="P", help="default: 0.5, the paper's")
-    add("--batch-norm", action="store_true", help="normalise after each convolution; paper: none")
-    add("--init", choices=["he", "xavier", "pytorch"], default="he", help="default: he")
+    def add(group: argparse._ArgumentGroup, name: str, help: str, **options: object) -> None:
+        if options.get("type") and not options.get("metavar"):
+            options["metavar"] = {int: "N", float: "X"}[options["type"]]  # type: ignore[index]
+        group.add_argument(f"--{name}", help=help, **options)  # type: ignore[arg-type]
 
-    add = parser.add_argument_group("training").add_argument
-    add("--epochs", type=int, metavar="N", help="passes over the training set (paper: 74)")
-    add("--batch-size", type=int, metavar="N", help="images per step (paper: 256)")
-    add("--learning-rate", type=float, default=0.01, metavar="X", help="default: 0.01, the paper's")
-    add("--momentum", type=float, default=0.9, metavar="X", help="default: 0.9, the paper's")
-    add("--weight-decay", type=float, default=5e-4, metavar="X", help="default: 5e-4, the paper's")
-    add(
-        "--plateau",
-        type=int,
-        metavar="N",
-        help="divide the rate by ten after N epochs without a lower test error (default: 5; the "
-        "paper looks at a validation set and gives no number)",
-    )
-    add(
-        "--drop-at",
-        type=int,
-        nargs="+",
-        default=[],
-        metavar="EPOCH",
-        help="divide the rate by ten after these epochs instead",
-    )
-    add("--seed", type=int, default=0, metavar="N", help="default: 0")
+    data = parser.add_argument_group("data")
+    names = f"{', '.join(DEFAULTS)} or the path of a folder (default: digits)"
+    add(data, "dataset", names, default="digits", metavar="NAME")
+    add(data, "data-dir", "for what is downloaded (default: data)", default="data", metavar="DIR")
+    add(data, "size", "side of the images in pixels (default: see below)", type=int)
+    scale = "of scenes: range of the digit's side in pixels (default: 16 48); of image files: range"
+    scale += " of the smallest side before the crop (default: 8/7 of the crop; paper: 256 512)"
+    add(data, "scale", scale, type=int, nargs=2, metavar=("LOW", "HIGH"))
+    add(data, "no-augment", "train on the images as they are", action="store_true")
+    held_out = "share of the training set held out, by which --patience decides (default: 0.1)"
+    add(data, "validation", held_out, type=float, default=0.1)
 
-    add = parser.add_argument_group("machine").add_argument
-    add("--device", help="cpu, cuda, mps (default: cuda where there is one)")
-    add(
-        "--precision",
-        choices=["auto", *PRECISIONS],
-        default="auto",
-        help="default: auto, which is half precision on GPUs",
-    )
-    add("--compile", action="store_true", help="use torch.compile")
-    add(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="processes that read image files (default: one a core with a GPU, at most 8; else 0)",
-    )
+    network = parser.add_argument_group("network")
+    add(network, "config", "Table 1 (default: A)", choices=CONFIGS, default="A", metavar="NAME")
+    add(network, "width", "factor on all channels (paper: 1)", type=float)
+    add(network, "hidden", "length of fc6 and fc7 (paper: 4096)", type=int)
+    side = "side of the map given to fc6 (default: a 32nd of the size, at most 7; paper: 7)"
+    add(network, "pool-size", side, type=int)
+    add(network, "dropout", "default: 0.5, the paper's", type=float, default=0.5)
+    norm = "normalise after each convolution; paper: none"
+    add(network, "batch-norm", norm, action="store_true")
+    add(network, "init", "default: he", choices=["he", "xavier", "pytorch"], default="he")
 
-    add = parser.add_argument_group("saving").add_argument
-    add("--out", metavar="DIR", help="write history.json and the last two checkpoints here")
-    add("--resume", action="store_true", help="go on from the last checkpoint in --out, if any")
-    add("--save-every", type=int, metavar="N", help="a checkpoint every N steps, besides epochs")
+    training = parser.add_argument_group("training")
+    add(training, "epochs", "passes over the training set (paper: 74)", type=int)
+    add(training, "batch-size", "images per step (paper: 256)", type=int)
+    rate = "default: 0.01, the paper's"
+    add(training, "learning-rate", rate, type=float, default=0.01)
+    add(training, "momentum", "default: 0.9, the paper's", type=float, default=0.9)
+    add(training, "weight-decay", "default: 5e-4, the paper's", type=float, default=5e-4)
+    patience = "divide the rate by ten after N epochs without a lower validation error (default: 5;"
+    add(training, "patience", patience + " the paper gives no number)", type=int)
+    instead = "divide the rate by ten after these epochs instead"
+    add(training, "milestones", instead, type=int, nargs="+", default=[], metavar="EPOCH")
+    add(training, "seed", "default: 0", type=int, default=0)
+
+    machine = parser.add_argument_group("machine")
+    add(machine, "device", "cpu, cuda, mps (default: cuda where there is one)")
+    auto = "default: auto, which is half precision on GPUs"
+    add(machine, "precision", auto, choices=["auto", *PRECISIONS], default="auto")
+    add(machine, "compile", "use torch.compile", action="store_true")
+    workers = "processes that read image files (default: one a core with a GPU, at most 8; else 0)"
+    add(machine, "num-workers", workers, type=int)
+
+    saving = parser.add_argument_group("saving")
+    add(saving, "out", "write history.json and the last two checkpoints here", metavar="DIR")
+    resume = "go on from the last checkpoint in --out, if any"
+    add(saving, "resume", resume, action="store_true")
+    add(saving, "save-every", "a checkpoint every N steps, besides epochs", type=int)
     return parser
 
 
@@ -170,8 +167,8 @@ def _options(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> ar
     for name in ("width", "hidden", "epochs", "batch_size"):
         if getattr(options, name) is None:
             setattr(options, name, getattr(defaults, name))
-    if options.plateau is None and not options.drop_at:
-        options.plateau = 5
+    if options.patience is None and not options.milestones:
+        options.patience = 5
     return options
 
 
@@ -211,9 +208,13 @@ def _device(asked: str | None) -> str:
 def _train(options: argparse.Namespace, device: str) -> list[Row]:
     """Load the data, build the network and train it."""
     scale = tuple(options.scale) if options.scale else None
-    data = in_turn(
+    data = rank_zero_first(
         lambda: load_dataset(options.dataset, options.data_dir, size=options.size, scale=scale)
     )
+    if data.validation is None and options.validation:
+        data = hold_out(data, options.validation, seed=options.seed)
+    elif data.validation is None and options.patience:
+        raise ValueError("--patience needs a validation part: give --validation or --milestones")
     augment = _augmentation(data, options)
     channels, side, _ = data.train[0][0].shape
     pool_size = min(max(side // 32, 1), 7) if options.pool_size is None else options.pool_size
@@ -231,24 +232,15 @@ def _train(options: argparse.Namespace, device: str) -> list[Row]:
     )
     return fit(
         model,
-        data,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-        drop_at=options.drop_at,
-        plateau=options.plateau,
+        data.train,
+        data.validation,
+        test=data.test,
         augment=augment,
-        seed=options.seed,
         device=device,
-        precision=options.precision,
-        compile=options.compile,
-        out=options.out,
-        resume=options.resume,
-        save_every=options.save_every,
-        workers=options.workers,
+        classes=data.classes,
+        preprocess=data.preprocess,
         progress=sys.stderr.isatty(),
+        **{name: getattr(options, name) for name in FOR_FIT},
     )
 
 
@@ -263,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     together = "LOCAL_RANK" in os.environ
     if together:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    first = rank_and_processes()[0] == 0
+    first = rank_and_world_size()[0] == 0
     try:
         history = _train(options, device)
     except KeyboardInterrupt:
@@ -280,7 +272,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if together:
             dist.destroy_process_group()
     if first:
-        print(f"epoch {history[-1]['epoch']}: test error {history[-1]['test_error']:.1f}%")
+        last = history[-1]
+        if "validation_error" in last:
+            print(f"epoch {last['epoch']}: validation error {last['validation_error']:.1f}%")
+        if "test_error" in last:
+            print(f"test error {last['test_error']:.1f}%")
     return 0
 
 

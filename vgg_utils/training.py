@@ -1,59 +1,56 @@
 """Training with the paper's recipe: SGD with momentum, weight decay, a rate divided by ten.
 
+`fit` is all that a caller needs; `_Run` below holds the loop. A batch is drawn in `batches.py`.
+`python -m vgg_utils.train` does the same from the command line.
+
 Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 3.1.
-
-From the command line:
-
-    python -m vgg_utils.train --out runs/first            train; `--help` lists the options
-    python -m vgg_utils.train --out runs/first --resume   go on after an interruption
-
-Several processes, one a GPU (or a CPU), share each batch. On one machine, and on two machines with
-four GPUs each (the same line on both, `--node-rank` 0 and 1; `host0` is the first one's name):
-
-    torchrun --nproc-per-node 4 -m vgg_utils.train --out runs/four
-    torchrun --nnodes 2 --node-rank 0 --nproc-per-node 4 --master-addr host0 --master-port 29500 \\
-        -m vgg_utils.train --out runs/eight
-
-Only process 0, on the first machine, writes and reads `--out`. When a process dies, torchrun stops
-the others; the same line with `--resume` goes on, with any number of processes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
-import random
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset, TensorDataset
 from tqdm import tqdm
 
 from vgg_utils import checkpoint
-from vgg_utils.batches import Augment, Batches, FromFiles, split, training_and_test
+from vgg_utils.augmentation import Preprocess
+from vgg_utils.batches import (
+    Augment,
+    Batches,
+    FromDataset,
+    FromMemory,
+    default_num_workers,
+    split_batches,
+    to_device,
+)
 from vgg_utils.configs import positive
-from vgg_utils.data import ImageData, ImageFiles
 from vgg_utils.distributed import (
-    average,
-    from_first,
-    own_numbers,
-    rank_and_processes,
-    take_buffers_of_first,
-    weight,
+    all_reduce_mean,
+    broadcast_buffers,
+    on_rank_zero,
+    rank_and_world_size,
+    shard_weight,
 )
 from vgg_utils.evaluation import predict, top_k_error
+from vgg_utils.model import unwrap
+from vgg_utils.seeds import preserve_random_state, set_seed
+from vgg_utils.user_data import as_dataset, check_dataset, check_teaches, known_labels, split_off
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Row = dict[str, float]
+Data = Dataset[Any] | tuple[torch.Tensor, torch.Tensor] | Sequence[tuple[torch.Tensor, int]]
 
 
 class TrainingError(RuntimeError):
@@ -62,45 +59,51 @@ class TrainingError(RuntimeError):
 
 def fit(
     model: nn.Module,
-    data: ImageData | ImageFiles,
+    train: Data,
+    validation: Data | float | None = None,
     *,
+    test: Data | None = None,
     epochs: int = 10,
     batch_size: int = 32,
     learning_rate: float = 0.01,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
-    drop_at: Sequence[int] = (),
-    plateau: int | None = None,
+    milestones: Sequence[int] = (),
+    patience: int | None = None,
     augment: Augment | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
     precision: str = "float32",
     channels_last: bool | None = None,
     compile: bool = False,
+    num_workers: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     save_every: int | None = None,
-    workers: int | None = None,
+    classes: Sequence[str] | None = None,
+    preprocess: Preprocess | None = None,
     progress: bool = True,
-) -> list[dict[str, float]]:
+) -> list[Row]:
     """Train a classifier in place and return its history, one row per epoch.
 
     Arguments:
-        model: maps images (N, channels, H, W) to logits (N, classes).
-        data: the training set, and the test set on which each epoch's error is reported. Sets in
-            memory (TensorDataset) are kept on the device where they fit into half its free memory.
-            Of others, pairs (image, label) are read when their batch comes, in training and in
-            testing; an image's random augmentation follows from seed, epoch and index alone.
+        model: maps images (N, channels, H, W) to logits (N, classes). Frozen means frozen: a batch
+            normalisation whose parameters ask for no gradient keeps its statistics too.
+        train: a data set of pairs (image, label), or the two tensors (images, labels). Sets in
+            memory are kept on the device if they fit into half its free memory. Of others, a pair
+            is read when its batch comes, with random numbers of seed, epoch and index alone.
+        validation: what each epoch's error is measured on: a set like `train`, or the share of
+            `train` that is held out for it. None is a tenth if `patience` is given, else nothing.
+        test: looked at once, after the last epoch; the last row then has `test_loss` and
+            `test_error`. No decision may rest on it.
         batch_size: images per step, over all processes. The paper's is 256, of 1.3 million images.
         learning_rate, momentum, weight_decay: the paper's values by default.
-        drop_at: epochs after which the learning rate is divided by ten.
-        plateau: divide it by ten when the test error has not fallen for this many epochs (the
-            paper gives no number). Not together with drop_at. This looks at the test set, so the
-            error reported on it comes out somewhat too low. The paper decides by a validation set:
-            if you have one, give it as `data.test`, and test once at the end.
-        augment: changes a batch of training images in memory, such as a random shift. Images read
-            from files come augmented from their data set.
-        seed: fixes the order of the images, the augmentation and dropout.
+        milestones: epochs after which the learning rate is divided by ten.
+        patience: divide it by ten when the validation error has not fallen for this many epochs, as
+            the paper does (it gives no number). Not together with `milestones`.
+        augment: changes a batch of training images in memory, such as a random shift. Data sets
+            that read their images augment them in their own transform.
+        seed: of order, augmentation and dropout. The global generators are left as they were.
         device: where to train; by default where the model is.
         precision: of the products: "float32", "bfloat16", "float16" (gradients scaled against
             underflow; PyTorch 2.3 on), or "auto": bfloat16 on a GPU made for it, float16 on an
@@ -108,248 +111,288 @@ def fit(
         channels_last: keep the channels of a pixel side by side, which is faster; by default on
             NVIDIA GPUs, and on CPUs where PyTorch has oneDNN. Results agree to rounding.
         compile: let torch.compile join operations; pays off in long runs.
+        num_workers: processes that read images ahead of time, as in DataLoader. By default a GPU
+            gets one for each core, at most 8, a CPU none. The result does not depend on it.
         out: folder for checkpoints (after each epoch; the last two are kept) and history.json.
-        resume: go on from the newest good checkpoint in `out`, or begin where there is none. On
-            the CPU the result is that of a run never interrupted, to the bit.
+        resume: go on from the newest good checkpoint in `out`, or begin if there is none. On the
+            CPU the result is that of a run never interrupted, to the bit.
         save_every: a checkpoint after so many steps too, for long epochs.
-        workers: processes that read images from files ahead of time; 0 reads in this one. By
-            default, with a GPU, as many as there are cores for it, at most 8; without one, 0. The
-            result does not depend on it.
+        classes, preprocess: names of the classes, and what turns an image file into an input; kept
+            in the checkpoints for `load_trained`.
         progress: show a bar.
 
     Each row has `epoch` (from 1), `learning_rate`, `train_loss` (mean cross-entropy over the epoch,
-    with dropout and augmentation on), `test_loss` and `test_error` (top-1, percent).
+    with dropout and augmentation on), and with a validation set `validation_loss` and
+    `validation_error` (top-1, percent).
 
-    Where torch.distributed is initialised, all processes call this alike and each takes its share
+    Where torch.distributed is initialised, all processes call this alike and each takes its shard
     of every batch. That is the training of one process, to rounding, but for two things: dropout
-    draws other masks, and batch normalisation takes the statistics of each process's share alone
-    and keeps the running ones of process 0. Each process reads its share of the files alone, and
-    augments the whole batch of a set in memory, so that all draw the same random numbers.
+    draws other masks, and batch normalisation takes the statistics of each process's shard alone
+    and keeps the running ones of rank 0.
 
-    Raises ValueError for a setting out of range, or for `augment` with images from files;
-    TrainingError as soon as the loss is not finite, or when memory runs out, with a batch size that
-    fits; FileExistsError when `out` holds another run's checkpoints and `resume` is off;
-    CheckpointError when they cannot be used; OSError for an image that cannot be read, or when
-    `out` cannot be written to at the start. Later on that is a warning: training goes on, and what
-    was saved stays.
+    Raises ValueError, before the first step, for a setting out of range and for data that the model
+    cannot learn from; TrainingError as soon as the loss is not finite, or if memory runs out;
+    FileExistsError if `out` holds another run's checkpoints and `resume` is off; CheckpointError if
+    they cannot be used; OSError for an image that cannot be read, or if `out` cannot be written to
+    at the start. Later on that is a warning: training goes on, and what was saved stays.
     """
     epochs, batch_size = positive("epochs", epochs), positive("batch_size", batch_size)
-    drop_at = [positive("each epoch in drop_at", epoch) for epoch in drop_at]
-    plateau = positive("plateau", plateau) if plateau is not None else None
-    save_every = positive("save_every", save_every) if save_every is not None else None
-    if workers is not None and workers != 0:
-        workers = positive("workers", workers)
+    milestones = [positive("each epoch of milestones", epoch) for epoch in milestones]
+    patience = None if patience is None else positive("patience", patience)
+    save_every = None if save_every is None else positive("save_every", save_every)
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be positive, got {learning_rate!r}")
-    if plateau and drop_at:
-        raise ValueError("drop_at and plateau are two schedules: give one of them")
+    if patience and milestones:
+        raise ValueError("milestones and patience are two schedules: give one of them")
     if resume and out is None:
         raise ValueError("resume needs `out`, the folder with the checkpoints")
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("every parameter of the network is frozen: there is nothing to train")
     device = torch.device(device) if device else next(model.parameters()).device
-    half = autocast_type(precision, device)
+    amp_dtype = autocast_type(precision, device)
     if channels_last is None:
         onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()
         channels_last = device.type == "cuda" or onednn
-    model.to(device)
-    if channels_last:
-        model.to(memory_format=torch.channels_last)
-    train, test = training_and_test(
-        data, device, augment=augment, batch_size=batch_size, workers=workers, seed=seed
-    )
-    settings = {
-        "model": str(model),
-        "data": train.describe(),
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "drop_at": drop_at,
-        "plateau": plateau,
-        "augment": augment is not None,
-        "seed": seed,
-        "precision": precision,
-    }
-    run = _Run(
-        model,
-        train,
-        test,
-        settings,
-        device=device,
-        half=half,
-        channels_last=channels_last,
-        out=Path(out) if out is not None else None,
-        save_every=save_every,
-    )
-    with contextlib.closing(run):
+
+    with preserve_random_state(device), contextlib.ExitStack() as stack:
+        sets = _datasets(train, validation, test, patience, seed)
+        pixels = [check_dataset(data, name, model) for name, data in sets.items()]
+        check_teaches(known_labels(sets["training set"]))
+        model.to(device)
+        if channels_last:
+            model.to(memory_format=torch.channels_last)
+        if num_workers is None:
+            num_workers = default_num_workers(device)
+        batches: dict[str, Batches] = {}
+        for name, data in sets.items():
+            augmented = augment if name == "training set" else None
+            data = to_device(data, device)
+            if isinstance(data, TensorDataset):
+                batches[name] = FromMemory(data, device, augmented)
+            elif augmented is None:
+                batches[name] = FromDataset(data, device, name, batch_size, num_workers)
+            else:
+                raise ValueError(
+                    "augment is for images in memory: a data set that reads its images augments "
+                    "each by itself, in its own transform"
+                )
+        settings = {
+            "model": str(unwrap(model)),
+            **{name: each.describe() for name, each in batches.items() if name != "test set"},
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "milestones": milestones,
+            "patience": patience,
+            "augment": augment is not None,
+            "seed": seed,
+            "precision": precision,
+        }
+        unwrap(model).pixel_range = (min(low for low, _ in pixels), max(high for _, high in pixels))
+        about = {
+            "network": getattr(unwrap(model), "arguments", None),
+            "classes": None if classes is None else list(classes),
+            "preprocess": None if preprocess is None else dataclasses.asdict(preprocess),
+            "pixel_range": unwrap(model).pixel_range,
+        }
+        run = _Run(model, batches, settings, about, device, amp_dtype, channels_last)
+        run.out, run.save_every = Path(out) if out is not None else None, save_every
         if run.out is not None:
             run.open(run.out, resume)
-        run.net = _joined(model, device, compile)
+        run.net = _wrapped(model, device, compile)
         total = epochs * run.steps
-        with tqdm(
-            total=total,
-            initial=min(run.steps_done, total),
-            unit="step",
-            disable=not progress or rank_and_processes()[0] > 0,
-            leave=False,
-        ) as bar:
-            while run.place.epoch <= epochs:
-                run.train_epoch(bar)
-                row = run.end_epoch()
-                bar.set_postfix(
-                    epoch=row["epoch"],
-                    loss=f"{row['train_loss']:.3f}",
-                    error=f"{row['test_error']:.1f}%",
-                )
-    return run.place.history
+        quiet = not progress or rank_and_world_size()[0] > 0
+        done = min(run.steps_done, total)
+        bar = stack.enter_context(
+            tqdm(total=total, initial=done, unit="step", disable=quiet, leave=False)
+        )
+        while run.progress.epoch <= epochs:
+            run.train_epoch(bar)
+            row = run.end_epoch(last=run.progress.epoch == epochs)
+            error = row.get("validation_error", math.nan)
+            bar.set_postfix(
+                epoch=row["epoch"], loss=f"{row['train_loss']:.3f}", error=f"{error:.1f}%"
+            )
+    return run.progress.history
 
 
-@dataclass
-class _Place:
-    """How far a run has come: `step` batches of `epoch`, whose images stand in `order`."""
+def _datasets(
+    train: Data, validation: Data | float | None, test: Data | None, patience: int | None, seed: int
+) -> dict[str, Dataset[Any]]:
+    """Return the data sets that were given, by name; hold a validation set out if none was."""
+    train = as_dataset(train, "training set")
+    if validation is None and patience:
+        validation = 0.1
+    if isinstance(validation, int | float):
+        train, validation = split_off(train, validation, seed)
+    sets = {"training set": train}
+    if validation is not None:
+        sets["validation set"] = as_dataset(validation, "validation set")
+    if test is not None:
+        sets["test set"] = as_dataset(test, "test set")
+    return sets
+
+
+@dataclasses.dataclass
+class _Progress:
+    """How far a run has come: `step` batches of `epoch`."""
 
     epoch: int = 1
     step: int = 0
-    order: torch.Tensor | None = None  # (N,), drawn when the epoch begins
     loss_sum: float = 0.0  # over the images of the epoch so far
-    history: list[Row] = field(default_factory=list)
+    history: list[Row] = dataclasses.field(default_factory=list)
 
 
 class _Run:
-    """A run on its way: network, optimiser and `place` change, all else is fixed.
+    """A run on its way: network, optimiser and `progress` change, all else is fixed.
 
-    `settings` are what a checkpoint must share to be taken up.
+    `settings` are what a checkpoint must share to be taken up; `about` is kept for its readers.
     """
+
+    out: Path | None = None
+    save_every: int | None = None
 
     def __init__(
         self,
         model: nn.Module,
-        train: Batches,
-        test: Batches,
+        batches: dict[str, Batches],
         settings: dict[str, Any],
-        *,
+        about: dict[str, Any],
         device: torch.device,
-        half: torch.dtype | None,
+        amp_dtype: torch.dtype | None,
         channels_last: bool,
-        out: Path | None,
-        save_every: int | None,
     ) -> None:
-        self.model, self.train, self.test, self.settings = model, train, test, settings
-        self.device, self.half, self.channels_last = device, half, channels_last
-        self.out, self.save_every = out, save_every
+        self.model, self.batches, self.settings, self.about = model, batches, settings, about
+        self.device, self.amp_dtype, self.channels_last = device, amp_dtype, channels_last
+        self.train_set = batches["training set"]
         self.net = model  # that one or, around it, what joins processes or operations
         self.optimizer = torch.optim.SGD(
-            model.parameters(),
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=settings["learning_rate"],
             momentum=settings["momentum"],
             weight_decay=settings["weight_decay"],
         )
-        self.scaler = torch.amp.GradScaler(device.type) if half is torch.float16 else None
-        self.place = _Place()
-        self.writer = ThreadPoolExecutor(max_workers=1)  # the disk does not hold up the training
-        self.writing: Future[None] | None = None
-        self.steps = len(split(torch.arange(len(train)), settings["batch_size"]))  # an epoch
+        self.scaler = torch.amp.GradScaler(device.type) if amp_dtype is torch.float16 else None
+        self.progress = _Progress()
+        order = torch.arange(len(self.train_set))
+        self.steps = len(split_batches(order, settings["batch_size"]))  # an epoch
 
     @property
     def steps_done(self) -> int:
-        return (self.place.epoch - 1) * self.steps + self.place.step
+        return (self.progress.epoch - 1) * self.steps + self.progress.step
 
     def open(self, out: Path, resume: bool) -> None:
         """Go on from the newest checkpoint in `out`, or save the start of a new run there."""
-        state = from_first(lambda: _state_to_resume(out, resume, self.settings))
+        state = on_rank_zero(lambda: checkpoint.load_to_resume(out, resume, self.settings))
         if state is None:
-            from_first(self.save)  # if it cannot be written, no process begins
+            on_rank_zero(self.save)  # if it cannot be written, no process begins
             return
-        self.place = _Place(**state["place"])
-        self.model.load_state_dict(state["model"])
+        self.progress = _Progress(**state["progress"])
+        unwrap(self.model).load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-        checkpoint.set_random_state(state["random"], self.device)
         # What a power failure took of it is there again.
-        from_first(lambda: _write_history(out, self.place.history))
+        on_rank_zero(lambda: _write_history(out, self.progress.history))
 
     def save(self) -> None:
-        """Take a checkpoint and the history as they are now, in process 0, and begin to write them.
-
-        A failure is a warning when the next one is due or the run ends; at the start it is raised.
-        """
-        if self.out is None or rank_and_processes()[0] > 0:
+        """Write a checkpoint and the history on rank 0; only at the start is a failure an error."""
+        if self.out is None or rank_and_world_size()[0] > 0:
             return
         state = {
-            "settings": self.settings,
-            "place": vars(self.place),
-            "model": self.model.state_dict(),
+            "model": unwrap(self.model).state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else {},
-            "random": checkpoint.random_state(self.device),
+            "progress": dataclasses.asdict(self.progress),
+            "settings": self.settings,
+            **self.about,
         }
-        content = checkpoint.pack(state)
-        self._await_writing()
-        writing = self.writer.submit(_write, self.out, self.steps_done, content, self.place.history)
-        if self.steps_done == 0:
-            writing.result()
-        else:
-            self.writing = writing
-
-    def _await_writing(self) -> None:
-        """Wait until the checkpoint before is on the disk, or warn that it is not."""
-        writing, self.writing = self.writing, None
         try:
-            if writing is not None:
-                writing.result()
+            checkpoint.save(self.out, self.steps_done, state)
+            _write_history(self.out, self.progress.history)
         except OSError as error:
-            warnings.warn(f"{error}; training goes on", stacklevel=5)  # where fit was called
-
-    def close(self) -> None:
-        """See the last checkpoint written, however the run ended."""
-        self._await_writing()
-        self.writer.shutdown()
+            if self.steps_done == 0:
+                raise
+            warnings.warn(f"{error}; training goes on", stacklevel=4)  # where fit was called
 
     def train_epoch(self, bar: tqdm) -> None:
         """Take the steps of the epoch, or what is left of them after resuming."""
-        place, batch_size = self.place, self.settings["batch_size"]
-        self.net.train()
-        if place.order is None:
-            place.order = torch.randperm(len(self.train))
-        order = split(place.order, batch_size)[place.step :]
-        images = labels = None
-        where = f"with batches of {batch_size} images"
-        explained = _memory_explained(
-            where, self.device, lambda: self._smaller_batch(images, labels)
-        )
-        # However the epoch ends, processes that read files end with it.
-        with explained, contextlib.closing(self.train.training(order, place.epoch)) as shares:
-            for index, (images, labels) in zip(order, shares, strict=True):
+        progress, batch_size = self.progress, self.settings["batch_size"]
+        place = self.settings["seed"], progress.epoch
+        set_seed(*place)
+        order = split_batches(torch.randperm(len(self.train_set)), batch_size)[progress.step :]
+        set_train_mode(self.net)
+        shards = self.train_set.training(order, place, progress.step)
+        # However the epoch ends, processes that read images end with it.
+        with self._memory_explained(batch_size), contextlib.closing(shards):
+            for index, (images, labels) in zip(order, shards, strict=True):
+                set_seed(*place, progress.step, 1 + rank_and_world_size()[0])  # of dropout
                 loss = self._step(images, labels, len(index))
-                place.step += 1
-                place.loss_sum += loss * len(index)
+                progress.step += 1
+                progress.loss_sum += loss * len(index)
                 bar.update()
                 due = self.save_every and self.steps_done % self.save_every == 0
-                if due and place.step < self.steps:  # the epoch's end has one of its own
+                if due and progress.step < self.steps:  # the epoch's end has one of its own
                     self.save()
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor, count: int) -> float:
-        """Take one step with this process's share of `count` images; return the loss of all."""
-        place = self.place
+        """Take one step with this process's shard of `count` images; return the loss of all."""
         if self.channels_last and images.dim() == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
-        with own_numbers((self.settings["seed"], place.epoch, place.step), self.device):
-            with self._cast():
-                loss = F.cross_entropy(self.net(images), labels) * weight(count)
-            (self.scaler.scale(loss) if self.scaler else loss).backward()
-        value = average(loss.detach()).item()
-        self._stop_unless_finite(value, f"at epoch {place.epoch}, step {place.step + 1}")
+        with self._autocast():
+            loss = F.cross_entropy(self.net(images), labels) * shard_weight(count)
+        (self.scaler.scale(loss) if self.scaler else loss).backward()
+        value = all_reduce_mean(loss.detach()).item()
+        where = f"at epoch {self.progress.epoch}, step {self.progress.step + 1}"
+        self._stop_unless_finite(value, where)
         if self.scaler:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         else:
             self.optimizer.step()
         return value
+
+    def end_epoch(self, last: bool) -> Row:
+        """Return the epoch's row of the history; set the next epoch's rate; save."""
+        progress, patience = self.progress, self.settings["patience"]
+        row = {
+            "epoch": progress.epoch,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": progress.loss_sum / len(self.train_set),
+        }
+        for part in ["validation", "test"] if last else ["validation"]:
+            if f"{part} set" in self.batches:
+                found = self._evaluate(self.batches[f"{part} set"])
+                row[f"{part}_loss"], row[f"{part}_error"] = found
+        self.progress = _Progress(epoch=progress.epoch + 1, history=[*progress.history, row])
+        drops = self.settings["milestones"].count(progress.epoch)
+        if patience and _has_stalled(self.progress.history, patience):
+            drops = 1
+        for group in self.optimizer.param_groups:
+            group["lr"] *= 0.1**drops
+        self.save()
+        return row
+
+    def _evaluate(self, batches: Batches) -> tuple[float, float]:
+        """Return loss and top-1 error (percent) on a set, shared among the processes."""
+        broadcast_buffers(self.model)  # the last step left each process with its own
+        logits, labels = [], []
+        with self._autocast(), self._memory_explained(batches.evaluation_batch):
+            for images, targets in batches.evaluation():
+                logits.append(predict(self.model, images))
+                labels.append(targets)
+        scores, right = torch.cat(logits), torch.cat(labels)
+        own_loss = F.cross_entropy(scores, right).item()
+        own_error = top_k_error(scores, right) if math.isfinite(own_loss) else math.nan
+        device = self.device if rank_and_world_size()[1] > 1 else "cpu"
+        mean = torch.tensor([own_loss, own_error], dtype=torch.float64, device=device)
+        loss, error = all_reduce_mean(mean * shard_weight(len(batches))).tolist()
+        # The epoch's last step may have been one too large: no later one would notice.
+        progress = self.progress
+        self._stop_unless_finite(loss, f"after epoch {progress.epoch}, step {progress.step}")
+        return loss, error
 
     def _stop_unless_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
@@ -359,111 +402,37 @@ class _Run:
                 f"that the images are finite"
             )
 
-    def _smaller_batch(self, images: torch.Tensor | None, labels: torch.Tensor | None) -> str:
-        """Name the first half, quarter, ... of the batch for which a step finds memory."""
-        if images is None or labels is None:  # not even the first batch could be fetched
-            return _advice(self.settings["batch_size"] // 2)
-        count = len(images) // 2
-        while count:
-            try:
-                # One more, for a last image without a batch joins the one before it.
-                self._use_memory(images[: count + 1], labels[: count + 1])
-                return f"{_advice(count * rank_and_processes()[1])}, which fits"
-            except torch.cuda.OutOfMemoryError as error:
-                traceback.clear_frames(error.__traceback__)
-                count //= 2
-        return _advice(0)
-
-    def _use_memory(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """Use as much memory as a step with these images does, and change no weight."""
-        self.optimizer.zero_grad(set_to_none=True)
-        self.model.eval()  # batch normalisation refuses to train on a single image
-        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
-        # The first step makes room for the momentum too.
-        _momentum = [] if self.optimizer.state else [torch.empty_like(w) for w in weights]
-        with self._cast():
-            loss = F.cross_entropy(self.model(images), labels)
-        torch.autograd.grad(loss, weights)  # unlike backward(), it waits for no other process
-
-    def end_epoch(self) -> Row:
-        """Return the epoch's row of the history; set the next epoch's rate; save."""
-        place, drop_at, plateau = self.place, self.settings["drop_at"], self.settings["plateau"]
-        test_loss, test_error = self._evaluate()
-        row = {
-            "epoch": place.epoch,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "train_loss": place.loss_sum / len(self.train),
-            "test_loss": test_loss,
-            "test_error": test_error,
-        }
-        drops = drop_at.count(place.epoch)
-        self.place = _Place(epoch=place.epoch + 1, history=[*place.history, row])
-        if plateau and _has_stalled(self.place.history, plateau):
-            drops = 1
-        for group in self.optimizer.param_groups:
-            group["lr"] *= 0.1**drops
-        self.save()
-        return row
-
-    def _evaluate(self) -> tuple[float, float]:
-        """Return loss and top-1 error (percent) on the test set, shared among the processes.
-
-        Images that are read from files pass by batch after batch; only the logits are kept.
-        """
-        take_buffers_of_first(self.model)  # the last step left each process with its own
-        logits, labels = [], []
-        where = f"in testing, with batches of {self.test.evaluation_batch} images"
-        from_files = isinstance(self.test, FromFiles)
-        # In memory, testing takes batches of its own; of files, those of training.
-        half = self.settings["batch_size"] // 2 if from_files else 0
-        with self._cast(), _memory_explained(where, self.device, lambda: _advice(half)):
-            for images, targets in self.test.evaluation():
-                logits.append(predict(self.model, images))
-                labels.append(targets)
-            scores, right = torch.cat(logits), torch.cat(labels)
-            own_loss = F.cross_entropy(scores, right).item()
-            own_error = top_k_error(scores, right) if math.isfinite(own_loss) else math.nan
-        device = self.device if rank_and_processes()[1] > 1 else "cpu"
-        mean = torch.tensor([own_loss, own_error], dtype=torch.float64, device=device)
-        loss, error = average(mean * weight(len(self.test))).tolist()
-        # The epoch's last step may have been one too large: no later one would notice.
-        place = self.place
-        self._stop_unless_finite(loss, f"in testing after epoch {place.epoch}, step {place.step}")
-        return loss, error
-
-    def _cast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.half is None:
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.amp_dtype is None:
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.half)
+        return torch.autocast(self.device.type, dtype=self.amp_dtype)
+
+    @contextlib.contextmanager
+    def _memory_explained(self, batch_size: int) -> Iterator[None]:
+        """Turn the GPU's "out of memory" into what to try."""
+        try:
+            yield
+        except torch.cuda.OutOfMemoryError as error:
+            traceback.clear_frames(error.__traceback__)  # they hold what the failed pass had made
+            half = self.settings["batch_size"] // 2
+            smaller = f"batch_size={half}" if half else "a smaller network or smaller images"
+            raise TrainingError(
+                f"out of memory on {self.device} with batches of {batch_size} images: try "
+                f"{smaller}; precision='auto' needs less too"
+            ) from error
 
 
-def _write(out: Path, number: int, content: memoryview, history: list[Row]) -> None:
-    checkpoint.save(out, number, content)
-    _write_history(out, history)
+def set_train_mode(model: nn.Module) -> None:
+    """Switch to training mode, but leave frozen batch normalisation alone.
 
-
-def _write_history(out: Path, history: list[Row]) -> None:
-    """Write what a checkpoint holds too, for others to read."""
-    rows = json.dumps(history, indent=1) + "\n"
-    checkpoint.write_atomically(out / "history.json", rows.encode(), forced=False)
-
-
-def _joined(model: nn.Module, device: torch.device, compile: bool) -> nn.Module:
-    """Return the network that steps go through: of all processes, and compiled, where asked."""
-    net = model
-    if rank_and_processes()[1] > 1:
-        net = nn.parallel.DistributedDataParallel(
-            model, device_ids=[device] if device.type == "cuda" else None
-        )
-    return torch.compile(net) if compile else net  # type: ignore[return-value]
-
-
-def _has_stalled(history: list[dict[str, float]], patience: int) -> bool:
-    """Say whether both the lowest error and the last change of rate lie `patience` epochs back."""
-    errors = [row["test_error"] for row in history]
-    at_this_rate = [row["learning_rate"] for row in history].count(history[-1]["learning_rate"])
-    since_best = len(errors) - 1 - errors.index(min(errors))
-    return min(since_best, at_this_rate) >= patience
+    One whose parameters all ask for no gradient would otherwise go on adapting its statistics.
+    """
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters(recurse=False))
+        frozen = parameters and not any(each.requires_grad for each in parameters)
+        if frozen and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def autocast_type(name: str, device: torch.device) -> torch.dtype | None:
@@ -476,53 +445,28 @@ def autocast_type(name: str, device: torch.device) -> torch.dtype | None:
     if name not in PRECISIONS:
         known = ", ".join(repr(known) for known in ("auto", *PRECISIONS))
         raise ValueError(f"unknown precision {name!r}: choose one of {known}")
-    return None if name == "float32" else PRECISIONS[name]
+    return PRECISIONS[name]
 
 
-@contextlib.contextmanager
-def _memory_explained(
-    where: str, device: torch.device, advice: Callable[[], str]
-) -> Iterator[None]:
-    """Turn the GPU's "out of memory" into what to try."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        traceback.clear_frames(error.__traceback__)  # they hold what the failed pass had made
-        raise TrainingError(
-            f"out of memory on {device} {where}: try {advice()}; precision='auto' needs less too"
-        ) from error
-
-
-def _advice(batch_size: int) -> str:
-    return f"batch_size={batch_size}" if batch_size else "a smaller network or smaller images"
-
-
-def _state_to_resume(out: Path, resume: bool, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the state to go on from, or None for a new run; make the folder."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot make the folder {out} ({error.strerror})") from error
-    latest = checkpoint.load_latest(out)
-    if latest is None:
-        return None
-    path, state = latest
-    if not resume:
-        raise FileExistsError(
-            f"{out} holds checkpoints already: resume from them, or name another folder"
+def _wrapped(model: nn.Module, device: torch.device, compile: bool) -> nn.Module:
+    """Return the network that steps go through: of all processes, and compiled, where asked."""
+    net = model
+    if rank_and_world_size()[1] > 1:
+        net = nn.parallel.DistributedDataParallel(
+            model, device_ids=[device] if device.type == "cuda" else None
         )
-    _refuse_difference(path, state["settings"], settings)
-    return state
+    return torch.compile(net) if compile else net  # type: ignore[return-value]
 
 
-def _refuse_difference(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise CheckpointError if a checkpoint belongs to a run with other settings."""
-    for name in now:
-        before, after = saved.get(name), now[name]
-        if name == "model" and before != after:  # the first line in which they differ
-            pairs = zip(str(before).split("\n"), str(after).split("\n"), strict=False)
-            before, after = next((pair for pair in pairs if pair[0] != pair[1]), (before, after))
-        if before != after:
-            raise checkpoint.CheckpointError(
-                f"{path} is of another run: {name} is {before} there and {after} here"
-            )
+def _has_stalled(history: list[Row], patience: int) -> bool:
+    """Say whether both the lowest error and the last change of rate lie `patience` epochs back."""
+    errors = [row["validation_error"] for row in history]
+    at_this_rate = [row["learning_rate"] for row in history].count(history[-1]["learning_rate"])
+    since_best = len(errors) - 1 - errors.index(min(errors))
+    return min(since_best, at_this_rate) >= patience
+
+
+def _write_history(out: Path, history: list[Row]) -> None:
+    """Write what a checkpoint holds too, for others to read."""
+    rows = json.dumps(history, indent=1) + "\n"
+    checkpoint.write_atomically(out / "history.json", lambda file: file.write(rows.encode()))

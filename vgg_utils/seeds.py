@@ -1,0 +1,41 @@
+"""Random numbers that follow from a seed and a place, such as (seed, epoch, step), alone.
+
+So a resumed run, one shared among several processes, and one read by other workers all draw what a
+run in one piece draws.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+def set_seed(*place: int) -> None:
+    """Seed PyTorch's, NumPy's and Python's global generators from integers of at least 0.
+
+    Each place gets a sequence of its own (NumPy's SeedSequence). Raises ValueError below 0.
+    """
+    words = np.random.SeedSequence(place).generate_state(4)  # uint32
+    torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+    np.random.seed(words)
+    random.seed(words.tobytes())
+
+
+@contextlib.contextmanager
+def preserve_random_state(device: torch.device | str = "cpu") -> Iterator[None]:
+    """Put the global generators, the device's included, back to where they were found."""
+    device = torch.device(device)
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+        if on_device is not None:
+            torch.cuda.set_rng_state(on_device, device)

@@ -1,0 +1,114 @@
+"""From a run to use: a trained network with its classes and preprocessing, and what it sees.
+
+    python -m vgg_utils.trained runs/first cat.jpg dog.png
+
+names the classes of image files, the likeliest first. In Python:
+
+    trained = load_trained("runs/first")
+    classify(trained, ["cat.jpg"])  # [[("cat", 0.97), ("dog", 0.02)]]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from vgg_utils import checkpoint
+from vgg_utils.augmentation import Preprocess
+from vgg_utils.configs import positive
+from vgg_utils.evaluation import predict
+from vgg_utils.images import read_image
+from vgg_utils.model import VGGNet
+
+
+class Trained(NamedTuple):
+    """A trained network in evaluation mode, the names of its classes, and its preprocessing.
+
+    `preprocess` turns an image (3, H, W) from 0 to 1 into what the network is fed.
+    """
+
+    model: VGGNet
+    classes: list[str]
+    preprocess: Preprocess
+
+
+def load_trained(path: str | Path, *, device: str | torch.device = "cpu") -> Trained:
+    """Rebuild what a run of `fit` or of `python -m vgg_utils.train` has learnt.
+
+    `path` is the run's folder, whose newest checkpoint is taken, or one checkpoint. Raises
+    CheckpointError if there is none, if it does not hold classes and preprocessing, or if its
+    network is no VGGNet as its constructor builds it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        latest = checkpoint.load_latest(path)
+        if latest is None:
+            raise checkpoint.CheckpointError(f"{path} holds no checkpoint")
+        path, state = latest
+    else:
+        state = checkpoint.load(path)
+    weights = 'torch.load(path, weights_only=True)["model"] has the weights'
+    for name, cure in {"classes": "classes=...", "preprocess": "preprocess=..."}.items():
+        if state[name] is None:
+            raise checkpoint.CheckpointError(f"{path} has no {name}: train with fit(..., {cure})")
+    if state["network"] is None:
+        raise checkpoint.CheckpointError(f"the network of {path} is no VGGNet; {weights}")
+    model = VGGNet(**state["network"])
+    if str(model) != state["settings"]["model"]:
+        raise checkpoint.CheckpointError(
+            f"the network of {path} was changed after it was built: build it so again; {weights}"
+        )
+    model.load_state_dict(state["model"])
+    model.pixel_range = tuple(state["pixel_range"])
+    preprocess = Preprocess(**state["preprocess"])
+    return Trained(model.to(device).eval(), state["classes"], preprocess)
+
+
+def classify(
+    trained: Trained | str | Path, files: Sequence[str | Path], *, k: int = 5
+) -> list[list[tuple[str, float]]]:
+    """Name what image files show: for each the k likeliest (class, probability), likeliest first.
+
+    `trained` comes from `load_trained`, or is the path that it takes. Raises ValueError for a k
+    below 1 or no list of files, and OSError for a file that is no image.
+    """
+    if isinstance(files, str | Path):
+        raise ValueError(f"files must be a list, such as [{str(files)!r}]")
+    if not isinstance(trained, Trained):
+        trained = load_trained(trained)
+    k = min(positive("k", k), len(trained.classes))
+    answers = []
+    for file in files:
+        image = trained.preprocess(read_image(file))
+        likeliest = predict(trained.model, image[None])[0].softmax(0).topk(k)
+        pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+        answers.append([(trained.classes[index], probability) for index, probability in pairs])
+    return answers
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the likeliest classes of each image file; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vgg_utils.trained", description="Name what image files show."
+    )
+    parser.add_argument("run", help="folder of a run (its --out), or a checkpoint")
+    parser.add_argument("images", nargs="+", help="image files")
+    parser.add_argument("--top", type=int, default=3, metavar="K", help="default: 3")
+    options = parser.parse_args(arguments)
+    try:
+        answers = classify(options.run, options.images, k=options.top)
+    except (checkpoint.CheckpointError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for file, answer in zip(options.images, answers, strict=True):
+        print(f"{file}: " + ", ".join(f"{name} {share:.1%}" for name, share in answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""A look at a reader's data before the first step: what is wrong with it, and what would be right.
+
+`fit` takes images and labels as two tensors, a TensorDataset, or any map-style data set of pairs
+(image, label). The checks are about what training needs; image files have checks of their own.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+
+SAMPLES = 8  # images of a data set that are looked at, evenly spread
+
+
+def as_dataset(data: Any, name: str) -> Dataset[Any]:
+    """Return what was given for `name` ("training set", ...) as a map-style data set.
+
+    Raises ValueError for what is none, with what would be.
+    """
+    if isinstance(data, tuple | list) and len(data) == 2 and torch.is_tensor(data[0]):
+        if not torch.is_tensor(data[1]) or len(data[0]) != len(data[1]):
+            counts = [len(part) if hasattr(part, "__len__") else part for part in data]
+            raise ValueError(f"the {name} has {counts[0]} images and {counts[1]} labels")
+        data = TensorDataset(*data)
+    if isinstance(data, DataLoader):
+        raise ValueError(f"give the {name} itself, not a DataLoader: fit draws the batches")
+    if hasattr(data, "train") and hasattr(data, "test"):
+        raise ValueError(f"for the {name} give one part of the data, such as data.train")
+    if isinstance(data, IterableDataset) or not (
+        hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    ):
+        raise ValueError(
+            f"the {name} must be a data set of pairs (image, label) with a length, or two tensors, "
+            f"got {type(data).__name__}"
+        )
+    if len(data) == 0:
+        raise ValueError(f"the {name} is empty")
+    if isinstance(data, TensorDataset) and len(data.tensors) != 2:
+        raise ValueError(f"the {name} holds {len(data.tensors)} tensors: give images and labels")
+    return data  # type: ignore[no-any-return]
+
+
+def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> tuple[float, float]:
+    """Look at a data set from `as_dataset`, and whether `model` can learn from it.
+
+    All of it if it is in memory, else `SAMPLES` images and the labels it tells (`targets`). Returns
+    the lowest and highest pixel seen. Raises ValueError for what training would stumble over.
+    """
+    if isinstance(data, TensorDataset):
+        images, labels = data.tensors
+        classes = check_images(images, name, model)
+        check_labels(labels, name, classes)
+        if not images.isfinite().all():
+            bad = int((~images.flatten(1).isfinite().all(dim=1)).nonzero()[0])
+            raise ValueError(f"image {bad} of the {name} holds NaN or infinite values")
+        return images.min().item(), images.max().item()
+    count = len(data)  # type: ignore[arg-type]
+    chosen = sorted({index * (count - 1) // (SAMPLES - 1) for index in range(SAMPLES)})
+    pairs = [(index, data[index]) for index in chosen]
+    images, labels = collate(pairs, name)
+    classes = check_images(images, name, model)
+    check_labels(labels, name, classes)
+    known = known_labels(data)
+    if known is not None:
+        check_labels(known, name, classes)
+    return images.min().item(), images.max().item()
+
+
+@torch.no_grad()
+def check_images(images: torch.Tensor, name: str, model: nn.Module) -> int:
+    """Return how many classes `model` tells apart in such images (N, ...).
+
+    Raises ValueError for images that are no floats, and those that the model cannot take.
+    """
+    if not images.is_floating_point():
+        raise ValueError(
+            f"the images of the {name} are {images.dtype}: turn them into floats from 0 to 1 "
+            "(images.float() / 255) and subtract their mean"
+        )
+    parameter = next(model.parameters())
+    if images.dtype == torch.float64 and parameter.dtype == torch.float32:
+        raise ValueError(f"the images of the {name} are float64, the network float32: .float()")
+    modes = {module: module.training for module in model.modules()}
+    try:
+        outputs = model.eval()(images[:1].to(parameter.device))
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"the network does not take an image {tuple(images.shape[1:])} of the {name}: {reason}"
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if not torch.is_tensor(outputs) or outputs.dim() != 2:
+        shape = tuple(outputs.shape) if torch.is_tensor(outputs) else type(outputs).__name__
+        raise ValueError(f"the network must give logits (N, classes), and gives {shape}")
+    return outputs.shape[1]
+
+
+def check_labels(labels: torch.Tensor, name: str, classes: int) -> None:
+    """Raise ValueError unless labels (N,) are whole numbers from 0 to classes - 1."""
+    shape = tuple(labels.shape)
+    if labels.dim() != 1:
+        one_hot = labels.dim() == 2 and labels.shape[1] > 1
+        cure = "labels.argmax(1)" if one_hot else "labels.flatten()"
+        raise ValueError(f"labels of the {name} must have shape (N,), got {shape}: take {cure}")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"labels of the {name} are {labels.dtype}: take labels.long()")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        hint = ": subtract 1" if (low, high) == (1, classes) else ""
+        raise ValueError(
+            f"labels of the {name} run from {low} to {high}; for a network of {classes} classes "
+            f"they must lie between 0 and {classes - 1}{hint}"
+        )
+
+
+def check_teaches(labels: torch.Tensor | None) -> None:
+    """Raise ValueError if all labels of a training set are the same."""
+    if labels is not None and len(labels) > 1 and bool((labels == labels[0]).all()):
+        raise ValueError(
+            f"all {len(labels)} training images have label {int(labels[0])}: "
+            "there is nothing to tell apart"
+        )
+
+
+def known_labels(data: Dataset[Any]) -> torch.Tensor | None:
+    """Return all labels (N,) of a data set without reading an image, or None if it tells none."""
+    if isinstance(data, TensorDataset):
+        return data.tensors[1]
+    if isinstance(data, Subset):
+        whole = known_labels(data.dataset)
+        return None if whole is None else whole[torch.as_tensor(data.indices)]
+    targets = getattr(data, "targets", None)  # as torchvision's data sets have it
+    if targets is None or len(targets) != len(data):  # type: ignore[arg-type]
+        return None
+    return torch.as_tensor(targets)
+
+
+def split_off(data: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any], Dataset[Any]]:
+    """Return the rest of a data set, and a part held out of it; each class in the same share.
+
+    Without known labels the part is drawn from all alike. Raises ValueError for a share that is not
+    between 0 and 1, or so small a set that a class would be missing on one side.
+    """
+    labels = known_labels(data)
+    indices = torch.arange(len(data)) if labels is None else labels  # type: ignore[arg-type]
+    kept, held_out = split_indices(indices, share, seed, stratify=labels is not None)
+    if isinstance(data, TensorDataset):
+        return TensorDataset(*data[kept]), TensorDataset(*data[held_out])
+    return Subset(data, kept.tolist()), Subset(data, held_out.tolist())
+
+
+def split_indices(
+    labels: torch.Tensor, share: float, seed: int, *, stratify: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the indices that stay and those of the held-out `share`, both in rising order."""
+    from sklearn.model_selection import train_test_split
+
+    if not 0 < share < 1:
+        raise ValueError(f"the share held out must lie between 0 and 1, got {share!r}")
+    classes = labels.cpu().numpy() if stratify else None
+    try:
+        parts = train_test_split(
+            torch.arange(len(labels)).numpy(), test_size=share, stratify=classes, random_state=seed
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{len(labels)} images are too few to hold out {share:.0%} of each class: {error}"
+        ) from error
+    kept, held_out = (torch.from_numpy(part).sort().values for part in parts)
+    return kept, held_out
+
+
+def collate(pairs: Sequence[tuple[int, Any]], name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack (index, (image, label)) into images (n, ...) and labels (n,), int64.
+
+    Raises ValueError, with the index, for what is no such pair or does not fit the others.
+    """
+    images, labels = [], []
+    for index, pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(
+                f"entry {index} of the {name} must be a pair (image, label), is {_kind(pair)}"
+            )
+        image, label = pair
+        if not torch.is_tensor(image):
+            raise ValueError(
+                f"image {index} of the {name} is {_kind(image)}: give the data set a transform "
+                "that makes tensors, such as torchvision.transforms.ToTensor()"
+            )
+        if images and image.shape != images[0].shape:
+            raise ValueError(
+                f"image {index} of the {name} is {tuple(image.shape)}, and image {pairs[0][0]} "
+                f"{tuple(images[0].shape)}: resize or crop all to one size in its transform"
+            )
+        try:
+            labels.append(operator.index(label))
+        except TypeError:
+            raise ValueError(
+                f"the label of image {index} of the {name} is {_kind(label)}: it must be a whole "
+                "number, the class counted from 0"
+            ) from None
+        images.append(image)
+    return torch.stack(images), torch.tensor(labels)
+
+
+def _kind(value: Any) -> str:
+    if torch.is_tensor(value) or hasattr(value, "shape"):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    return (
+        f"{type(value).__name__} {value!r}"
+        if isinstance(value, str | float)
+        else (f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins."))
+    )
