@@ -2,21 +2,14 @@
 
 import errno
 import os
-import random
 import stat
 import sys
-import zipfile
 
-import numpy as np
 import pytest
 import torch
 
 from vgg_utils import checkpoint
-from vgg_utils.checkpoint import CheckpointError, load_latest, pack
-
-
-def save(folder, number, state):
-    return checkpoint.save(folder, number, pack(state))
+from vgg_utils.checkpoint import CheckpointError, load_latest, save
 
 
 def names(folder):
@@ -32,51 +25,27 @@ def test_last_two_are_kept_and_the_newest_is_read(tmp_path):
     assert state["weights"].tolist() == [10, 10, 10]
 
 
-def test_what_changes_after_packing_is_not_in_the_checkpoint(tmp_path):
-    weights = torch.zeros(3)
-    content = pack({"weights": weights})
-    weights += 1
-    checkpoint.save(tmp_path, 1, content)
-    assert load_latest(tmp_path)[1]["weights"].tolist() == [0, 0, 0]
+def test_weights_load_with_pytorch_alone(tmp_path):
+    layer = torch.nn.Linear(2, 3)
+    path = save(tmp_path, 1, {"model": layer.state_dict(), "progress": {"epoch": 2, "history": []}})
+    state = torch.load(path, weights_only=True)["model"]
+    torch.testing.assert_close(state, layer.state_dict(), rtol=0, atol=0)
 
 
-def test_tensors_come_back_as_they_were(tmp_path):
-    numbers = torch.arange(24.0)
-    state = {
-        "a row": numbers,
-        "channels last": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
-        "one number": {"in a dictionary": torch.tensor(7), "another": torch.tensor(True)},
-        "none": torch.empty(0, 3),
-        "a part": numbers[3:9].view(2, 3),
-        "with gaps": numbers[::5],
-        "turned": numbers.view(4, 6).T,
-        "expanded": torch.ones(1).expand(5),
-        "in a list": [torch.tensor([1, 2])],
-        "with a gradient": torch.ones(2, requires_grad=True),
-        "half": torch.tensor([0.1], dtype=torch.float16),
-    }
-    save(tmp_path, 1, state)
-    back = load_latest(tmp_path)[1]
-    assert list(back) == list(state)
-    torch.testing.assert_close(back, {**state, "with a gradient": torch.ones(2)}, rtol=0, atol=0)
-    for name in ("channels last", "turned"):
-        assert back[name].stride() == state[name].stride()
-
-
-def test_tensors_that_were_read_hold_no_others_memory(tmp_path):
-    save(tmp_path, 1, {"large": torch.zeros(1000), "small": torch.zeros(2)})
-    assert load_latest(tmp_path)[1]["small"].untyped_storage().nbytes() == 8
-
-
-def test_a_network_of_many_tensors_is_a_file_of_few(tmp_path):
-    layers = torch.nn.Sequential(*[torch.nn.Linear(2, 2) for _ in range(50)])
-    path = save(tmp_path, 1, {"model": layers.state_dict()})
-    with zipfile.ZipFile(path) as archive:
-        assert len([name for name in archive.namelist() if "/data/" in name]) == 1
-
-
-def test_empty_folder_has_none(tmp_path):
+def test_empty_folder_has_none_given_as_path_or_as_text(tmp_path):
     assert load_latest(tmp_path) is None
+    assert load_latest(str(tmp_path)) is None
+    save(tmp_path, 3, {"number": 3})
+    assert load_latest(str(tmp_path))[1]["number"] == 3
+
+
+def test_mistyped_folder_or_file_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(CheckpointError, match=f"{path.name} is no folder"):
+            load_latest(path)
+    with pytest.raises(CheckpointError, match=r"there is no file .*best\.pt"):
+        checkpoint.load(tmp_path / "best.pt")
 
 
 def cut(path):
@@ -160,7 +129,7 @@ def test_file_and_then_its_name_are_forced_to_the_disk(tmp_path, monkeypatch):
         forced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), names(tmp_path)))
 
     monkeypatch.setattr(os, "fsync", note)
-    checkpoint.write_atomically(tmp_path / "a", b"content")
+    checkpoint.write_atomically(tmp_path / "a", lambda file: file.write(b"content"))
     assert forced == [(False, ["a.partial"]), (True, ["a"])]
 
 
@@ -175,7 +144,7 @@ def test_full_disk_loses_nothing_and_says_what_is_safe(tmp_path, monkeypatch, ca
         patch.setattr(os, call, full)
         with pytest.raises(OSError, match=r"000000002.*safe: checkpoint-000000001\.pt") as caught:
             save(tmp_path, 2, {"number": 2})
-    assert caught.value.errno == errno.ENOSPC
+    assert os.strerror(errno.ENOSPC) in str(caught.value)
     assert names(tmp_path) == ["checkpoint-000000001.pt"]
     assert load_latest(tmp_path)[1]["number"] == 1
 
@@ -186,14 +155,14 @@ def test_write_that_stops_half_way_leaves_what_was_there(tmp_path):
     import resource
 
     save(tmp_path, 1, {"number": 1})
-    checkpoint.write_atomically(tmp_path / "history.json", b"[]")
+    checkpoint.write_atomically(tmp_path / "history.json", lambda file: file.write(b"[]"))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(OSError, match=r"000000002.*safe: checkpoint-000000001\.pt"):
             save(tmp_path, 2, {"weights": torch.zeros(1000)})
         with pytest.raises(OSError, match="File too large"):
-            checkpoint.write_atomically(tmp_path / "history.json", bytes(2000))
+            checkpoint.write_atomically(tmp_path / "history.json", lambda f: f.write(bytes(2000)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert names(tmp_path) == ["checkpoint-000000001.pt", "history.json"]
@@ -206,12 +175,3 @@ def test_partial_file_of_a_killed_process_is_ignored_and_cleared(tmp_path):
     assert load_latest(tmp_path) is None
     save(tmp_path, 1, {})
     assert names(tmp_path) == ["checkpoint-000000001.pt"]
-
-
-def test_every_random_generator_goes_on_where_it_was(tmp_path):
-    draw = lambda: (torch.rand(1).item(), random.gauss(0, 1), np.random.standard_normal())  # noqa: E731
-    draw()  # an odd number of normal draws leaves one in store
-    save(tmp_path, 1, checkpoint.random_state(torch.device("cpu")))
-    expected = draw(), draw()
-    checkpoint.set_random_state(load_latest(tmp_path)[1], torch.device("cpu"))
-    assert (draw(), draw()) == expected

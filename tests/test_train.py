@@ -27,13 +27,13 @@ def asked(monkeypatch):
     def load(name, root, **options):
         size = options["size"] or command.DEFAULTS.get(name, command.FOLDER).size
         channels = 1 if name in ("digits", "scenes") else 3
-        half = TensorDataset(torch.zeros(2, channels, size, size), torch.zeros(2).long())
+        half = TensorDataset(torch.zeros(20, channels, size, size), torch.arange(20) % 2)
         asked.update(name=name, root=root, **options)
         return ImageData(half, half, ["0"] * 10, torch.zeros(channels))
 
-    def train(model, data, **options):
-        asked.update(options, model=model)
-        return [{"epoch": 1, "test_error": 50.0}]
+    def train(model, train, validation, **options):
+        asked.update(options, model=model, sizes=(len(train), len(validation or [])))
+        return [{"epoch": 1, "validation_error": 25.0, "test_error": 50.0}]
 
     monkeypatch.setattr(command, "load_dataset", load)
     monkeypatch.setattr(command, "fit", train)
@@ -109,14 +109,14 @@ def test_tabled_sizes_are_those_that_are_loaded(tmp_path):
 
 
 def test_options_go_where_they_belong(asked):
-    words = "--dataset scenes --size 48 --scale 12 40 --epochs 3 --drop-at 2 --no-augment"
-    words += " --pool-size 2 --workers 3 --seed 7 --batch-size 5 --device cpu --data-dir there"
+    words = "--dataset scenes --size 48 --scale 12 40 --epochs 3 --milestones 2 --no-augment"
+    words += " --pool-size 2 --num-workers 3 --seed 7 --batch-size 5 --device cpu --data-dir there"
     words += " --learning-rate 0.02 --momentum 0.8 --weight-decay 0.1 --out runs --resume"
     words += " --save-every 9 --precision bfloat16 --compile"
     words += " --config B --width 0.125 --hidden 6 --dropout 0.3"
     assert command.main(words.split()) == 0
-    expected = {"name": "scenes", "size": 48, "scale": (12, 40), "epochs": 3, "drop_at": [2]}
-    expected |= {"plateau": None, "augment": None, "workers": 3, "seed": 7, "batch_size": 5}
+    expected = {"name": "scenes", "size": 48, "scale": (12, 40), "epochs": 3, "milestones": [2]}
+    expected |= {"patience": None, "augment": None, "num_workers": 3, "seed": 7, "batch_size": 5}
     expected |= {"device": "cpu", "root": "there", "learning_rate": 0.02, "momentum": 0.8}
     expected |= {"weight_decay": 0.1, "out": "runs", "resume": True, "save_every": 9}
     expected |= {"precision": "bfloat16", "compile": True}
@@ -136,7 +136,22 @@ def test_without_options_the_papers_values_reach_the_training(asked):
     assert asked["weight_decay"] == paper["weight_decay_L2"]
     dropped = [layer.p for layer in asked["model"].classifier if isinstance(layer, nn.Dropout)]
     assert dropped == [paper["dropout"]["ratio"]] * 2
-    assert (asked["plateau"], asked["drop_at"]) == (5, [])
+    assert (asked["patience"], asked["milestones"]) == (5, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "sizes"),
+    [("", (18, 2)), ("--validation 0.5", (10, 10)), ("--validation 0 --milestones 3", (20, 0))],
+)
+def test_share_of_the_training_set_is_held_out(asked, words, sizes):
+    assert command.main(["--device", "cpu", *words.split()]) == 0
+    assert asked["sizes"] == sizes
+    assert len(asked["test"]) == 20
+
+
+def test_patience_without_a_validation_part_is_refused(asked, capsys):
+    assert command.main(["--device", "cpu", "--validation", "0"]) == 1
+    assert "--patience needs a validation part" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -148,11 +163,14 @@ def test_bar_is_for_a_terminal(asked, monkeypatch, terminal):
 
 def test_command_trains_and_refuses_plainly(tmp_path, capsys):
     assert command.main([*TINY, "--out", str(tmp_path)]) == 0
-    names = ["checkpoint-000000000.pt", "checkpoint-000000041.pt", "history.json"]
+    names = ["checkpoint-000000000.pt", "checkpoint-000000037.pt", "history.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     (row,) = json.loads((tmp_path / "history.json").read_text())
-    assert row["epoch"] == 1 and 0 <= row["test_error"] <= 100
-    assert "epoch 1: test error" in capsys.readouterr().out
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == [
+        f"epoch 1: validation error {row['validation_error']:.1f}%",
+        f"test error {row['test_error']:.1f}%",
+    ]
     assert command.main([*TINY, "--out", str(tmp_path)]) == 1
     assert "holds checkpoints already" in capsys.readouterr().err
     assert command.main([*TINY, "--learning-rate", "1e9"]) == 1

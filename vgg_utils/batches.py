@@ -25,9 +25,10 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # images (n, channels, height, width)
 class FromMemory:
     """Batches of a data set held in memory, augmented whole."""
 
-    evaluation_batch = 256  # images that `predict` works on at once
-
-    def __init__(self, data: TensorDataset, device: torch.device, augment: Augment | None) -> None:
+    def __init__(
+        self, data: TensorDataset, device: torch.device, augment: Augment | None, batch_size: int
+    ) -> None:
+        self.evaluation_batch = 4 * batch_size  # still takes less memory than a training step
         self.images, self.labels = data.tensors[0], data.tensors[1].long()
         self.device, self.augment = device, augment
 
@@ -55,7 +56,9 @@ class FromMemory:
 
     def evaluation(self) -> Generator[Batch, None, None]:
         """Yield this process's shard of all images, the labels on the CPU."""
-        yield shard(self.images), shard(self.labels).cpu()
+        mine = shard(torch.arange(len(self)))
+        for index in mine.to(self.images.device).split(self.evaluation_batch):
+            yield self.images[index].to(self.device), self.labels[index].cpu()
 
 
 class FromDataset:
@@ -152,23 +155,39 @@ class _Collate:
         return collate(pairs, self.name)
 
 
-def default_num_workers(device: torch.device) -> int:
-    """Return a process for each core, at most 8, on a GPU; on a CPU, which has none to spare, 0."""
-    if device.type != "cuda":
-        return 0
-    allowed = getattr(os, "sched_getaffinity", None)  # fewer cores than there are, on Linux
-    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
-    return min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+def draw_from(
+    data: Dataset[Any],
+    device: torch.device,
+    *,
+    name: str,
+    classes: int,
+    augment: Augment | None,
+    batch_size: int,
+    num_workers: int | None,
+) -> Batches:
+    """Return the batches of a data set; one in memory moves to the device if half of it is free.
 
-
-def to_device(data: Dataset[Any], device: torch.device) -> Dataset[Any]:
-    """Move a set in memory to the device if it fits into half of what is free there."""
-    if not isinstance(data, TensorDataset):
-        return data
-    size = sum(tensor.nbytes for tensor in data.tensors)
-    if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] // 2:
-        return data
-    return TensorDataset(*(tensor.to(device) for tensor in data.tensors))
+    `num_workers` None is one for each core, at most 8, on a GPU, which would wait for its images,
+    and 0 on a CPU, which has no core to spare. Raises ValueError for `augment` with a data set that
+    reads its images.
+    """
+    if isinstance(data, TensorDataset):
+        size = sum(tensor.nbytes for tensor in data.tensors)
+        if device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2:
+            data = TensorDataset(*(tensor.to(device) for tensor in data.tensors))
+        return FromMemory(data, device, augment, batch_size)
+    if augment is not None:
+        raise ValueError(
+            "augment is for images in memory: a data set that reads its images augments each by "
+            "itself, in its own transform"
+        )
+    if num_workers is None:
+        allowed = getattr(os, "sched_getaffinity", None)  # fewer cores than there are, on Linux
+        cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine
+        num_workers = min(8, cores // here) if device.type == "cuda" else 0
+    options = {"name": name, "classes": classes, "batch_size": batch_size}
+    return FromDataset(data, device, num_workers=num_workers, **options)  # type: ignore[arg-type]
 
 
 def split_batches(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:

@@ -19,7 +19,8 @@ def set_seed(*place: int) -> None:
 
     Each place gets a sequence of its own (NumPy's SeedSequence). Raises ValueError below 0.
     """
-    words = np.random.SeedSequence(place).generate_state(4)  # uint32
+    # The length goes with it: NumPy takes (3, 1) and (3, 1, 0) for the same.
+    words = np.random.SeedSequence((*place, len(place))).generate_state(4)  # uint32
     torch.manual_seed(int(words[0]) << 32 | int(words[1]))
     np.random.seed(words)
     random.seed(words.tobytes())

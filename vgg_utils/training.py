@@ -21,20 +21,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from vgg_utils import checkpoint
 from vgg_utils.augmentation import Preprocess
-from vgg_utils.batches import (
-    Augment,
-    Batches,
-    FromDataset,
-    FromMemory,
-    default_num_workers,
-    split_batches,
-    to_device,
-)
+from vgg_utils.batches import Augment, Batches, draw_from, split_batches
 from vgg_utils.configs import positive
 from vgg_utils.distributed import (
     all_reduce_mean,
@@ -140,6 +132,8 @@ def fit(
     milestones = [positive("each epoch of milestones", epoch) for epoch in milestones]
     patience = None if patience is None else positive("patience", patience)
     save_every = None if save_every is None else positive("save_every", save_every)
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be positive, got {learning_rate!r}")
     if patience and milestones:
@@ -156,26 +150,23 @@ def fit(
 
     with preserve_random_state(device), contextlib.ExitStack() as stack:
         sets = _datasets(train, validation, test, patience, seed)
-        pixels = [check_dataset(data, name, model) for name, data in sets.items()]
+        looks = {name: check_dataset(data, name, model) for name, data in sets.items()}
         check_teaches(known_labels(sets["training set"]))
         model.to(device)
         if channels_last:
             model.to(memory_format=torch.channels_last)
-        if num_workers is None:
-            num_workers = default_num_workers(device)
-        batches: dict[str, Batches] = {}
-        for name, data in sets.items():
-            augmented = augment if name == "training set" else None
-            data = to_device(data, device)
-            if isinstance(data, TensorDataset):
-                batches[name] = FromMemory(data, device, augmented)
-            elif augmented is None:
-                batches[name] = FromDataset(data, device, name, batch_size, num_workers)
-            else:
-                raise ValueError(
-                    "augment is for images in memory: a data set that reads its images augments "
-                    "each by itself, in its own transform"
-                )
+        batches = {
+            name: draw_from(
+                data,
+                device,
+                name=name,
+                classes=looks[name].classes,
+                augment=augment if name == "training set" else None,
+                batch_size=batch_size,
+                num_workers=num_workers,
+            )
+            for name, data in sets.items()
+        }
         settings = {
             "model": str(unwrap(model)),
             **{name: each.describe() for name, each in batches.items() if name != "test set"},
@@ -189,12 +180,13 @@ def fit(
             "seed": seed,
             "precision": precision,
         }
-        unwrap(model).pixel_range = (min(low for low, _ in pixels), max(high for _, high in pixels))
+        pixels = looks["training set"].low, looks["training set"].high
+        unwrap(model).pixel_range = pixels
         about = {
             "network": getattr(unwrap(model), "arguments", None),
             "classes": None if classes is None else list(classes),
             "preprocess": None if preprocess is None else dataclasses.asdict(preprocess),
-            "pixel_range": unwrap(model).pixel_range,
+            "pixel_range": pixels,
         }
         run = _Run(model, batches, settings, about, device, amp_dtype, channels_last)
         run.out, run.save_every = Path(out) if out is not None else None, save_every

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+
+
+class Look(NamedTuple):
+    """What a look at a data set found: the network's classes, the lowest and the highest pixel."""
+
+    classes: int
+    low: float
+    high: float
+
 
 SAMPLES = 8  # images of a data set that are looked at, evenly spread
 
@@ -22,11 +31,12 @@ def as_dataset(data: Any, name: str) -> Dataset[Any]:
 
     Raises ValueError for what is none, with what would be.
     """
-    if isinstance(data, tuple | list) and len(data) == 2 and torch.is_tensor(data[0]):
-        if not torch.is_tensor(data[1]) or len(data[0]) != len(data[1]):
-            counts = [len(part) if hasattr(part, "__len__") else part for part in data]
+    if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[0], "shape"):
+        images, labels = (torch.as_tensor(part) for part in data)
+        if labels.dim() == 0 or len(images) != len(labels):
+            counts = [len(part) if part.dim() else "no" for part in (images, labels)]
             raise ValueError(f"the {name} has {counts[0]} images and {counts[1]} labels")
-        data = TensorDataset(*data)
+        data = TensorDataset(images, labels)
     if isinstance(data, DataLoader):
         raise ValueError(f"give the {name} itself, not a DataLoader: fit draws the batches")
     if hasattr(data, "train") and hasattr(data, "test"):
@@ -45,11 +55,11 @@ def as_dataset(data: Any, name: str) -> Dataset[Any]:
     return data  # type: ignore[no-any-return]
 
 
-def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> tuple[float, float]:
+def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> Look:
     """Look at a data set from `as_dataset`, and whether `model` can learn from it.
 
-    All of it if it is in memory, else `SAMPLES` images and the labels it tells (`targets`). Returns
-    the lowest and highest pixel seen. Raises ValueError for what training would stumble over.
+    All of it if it is in memory, else `SAMPLES` images and the labels it tells (`targets`). Raises
+    ValueError for what training would stumble over.
     """
     if isinstance(data, TensorDataset):
         images, labels = data.tensors
@@ -58,7 +68,7 @@ def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> tuple[floa
         if not images.isfinite().all():
             bad = int((~images.flatten(1).isfinite().all(dim=1)).nonzero()[0])
             raise ValueError(f"image {bad} of the {name} holds NaN or infinite values")
-        return images.min().item(), images.max().item()
+        return Look(classes, images.min().item(), images.max().item())
     count = len(data)  # type: ignore[arg-type]
     chosen = sorted({index * (count - 1) // (SAMPLES - 1) for index in range(SAMPLES)})
     pairs = [(index, data[index]) for index in chosen]
@@ -68,7 +78,7 @@ def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> tuple[floa
     known = known_labels(data)
     if known is not None:
         check_labels(known, name, classes)
-    return images.min().item(), images.max().item()
+    return Look(classes, images.min().item(), images.max().item())
 
 
 @torch.no_grad()
