@@ -1,4 +1,4 @@
-"""Data sets and augmentation, each against an independent computation.
+"""Data sets, each against an independent computation.
 
 The large sets are stood in for by tiny ones of the same form, served on loopback.
 """
@@ -6,6 +6,7 @@ The large sets are stood in for by tiny ones of the same form, served on loopbac
 import hashlib
 import http.server
 import pickle
+import shutil
 import tarfile
 import threading
 
@@ -15,32 +16,22 @@ import torch
 from image_files import write_images
 from PIL import Image
 from sklearn.datasets import load_digits as bundled_digits
-from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from vgg_utils import data as data_module
-from vgg_utils.augmentation import (
-    EvaluationTransform,
-    TrainTransform,
-    colour_statistics,
-    random_flip,
-    random_scale_crop,
-    random_shift,
-    rescale,
-    shift_colours,
-)
+from vgg_utils.augmentation import Preprocess
 from vgg_utils.data import (
     ImageData,
-    digit_scenes,
+    hold_out,
     load_cifar10,
     load_dataset,
     load_digits,
     load_folder,
     load_imagenette,
     load_scenes,
-    read_image,
 )
 from vgg_utils.download import DownloadError
+from vgg_utils.images import read_image
 
 # Digits
 
@@ -86,127 +77,6 @@ def test_digits_refuse_what_cannot_be():
 # Digit scenes
 
 
-def test_box_is_that_of_the_digits_ink_alone():
-    """Without distractors the ink itself says where the box is: counted in plain Python."""
-    scenes = digit_scenes(300, distractors=0, seed=5)
-    with_pieces = digit_scenes(300, seed=5)
-    assert torch.equal(scenes.boxes, with_pieces.boxes)
-    assert torch.equal(scenes.labels, with_pieces.labels)
-    assert not torch.equal(scenes.images, with_pieces.images)
-    for image, box in zip(scenes.images.tolist(), scenes.boxes.tolist(), strict=True):
-        inked = [(x, y) for y in range(64) for x in range(64) if image[0][y][x] >= data_module.INK]
-        left, right = min(x for x, _ in inked), max(x for x, _ in inked) + 1
-        top, bottom = min(y for _, y in inked), max(y for _, y in inked) + 1
-        assert box == [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
-
-
-def test_scene_shows_a_bundled_digit_enlarged_with_its_label():
-    scenes = digit_scenes(60, scale=(10, 40), distractors=0)
-    assert scenes.images.shape == (60, 1, 64, 64) and scenes.images.dtype == torch.float32
-    originals = torch.from_numpy(bundled_digits().images).float()[:, None] / 16
-    for image, label, side in zip(scenes.images, scenes.labels, scenes.scales, strict=True):
-        enlarged = F.interpolate(originals, size=(int(side),) * 2, mode="bilinear")[:, 0]
-        windows = image[0].unfold(0, int(side), 1).unfold(1, int(side), 1)
-        full = windows[windows.sum((2, 3)) > image.sum() - 1e-3]  # windows with all the ink
-        distances = torch.cdist(
-            full.flatten(1), enlarged.flatten(1), compute_mode="donot_use_mm_for_euclid_dist"
-        )
-        assert distances.min() < 1e-3
-        assert bundled_digits().target[int(distances.min(0).values.argmin())] == label
-
-
-def test_distractors_touch_neither_the_digit_nor_each_other_and_are_small():
-    from scipy.ndimage import label as components
-
-    alone = digit_scenes(100, distractors=0, scale=(16, 40))
-    scenes = digit_scenes(100, distractors=6, scale=(16, 40))
-    pieces = scenes.images - alone.images
-    assert pieces.min() >= 0
-    assert ((pieces > 0) & (alone.images > 0)).sum() == 0
-    near = F.max_pool2d(alone.images, 3, stride=1, padding=1)
-    assert ((pieces > 0) & (near > 0)).sum() == 0
-    found = []
-    for image in pieces[:, 0].numpy():
-        blobs, number = components(image > 0, structure=np.ones((3, 3)))
-        found.append(number)
-        for k in range(1, number + 1):
-            rows, columns = (blobs == k).nonzero()
-            assert max(np.ptp(rows), np.ptp(columns)) + 1 <= 8  # half of the smallest digit
-    assert np.mean(found) > 5
-
-
-def test_scales_and_places_spread_evenly():
-    scenes = digit_scenes(4000, scale=(16, 48), distractors=0, seed=1)
-    counts = torch.bincount(scenes.scales, minlength=49)
-    assert counts[:16].sum() == 0 and len(counts) == 49
-    expected = 4000 / 33
-    assert ((counts[16:] - expected) ** 2 / expected).sum() < 63  # chi-squared, 32 degrees: 0.1%
-    small = scenes.boxes[scenes.scales < 24]
-    assert (small[:, :2].mean(0) - 32).abs().max() < 2
-    assert small[:, :2].amin() < 12 and small[:, :2].amax() > 52
-    edges = torch.cat([small[:, :2] - small[:, 2:] / 2, 64 - small[:, :2] - small[:, 2:] / 2])
-    assert edges.amin() >= 0
-    assert set(scenes.labels.tolist()) == set(range(10))
-
-
-def test_scene_depends_on_its_seed_and_number_alone():
-    few, many = digit_scenes(5, seed=3), digit_scenes(50, seed=3)
-    for one, other in zip(few, many, strict=True):
-        assert torch.equal(one, other[:5])
-    assert not torch.equal(few.images, digit_scenes(5, seed=4).images)
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    digit_scenes(2)
-    assert torch.equal(state, torch.get_rng_state())
-
-
-def test_spread_keeps_the_digit_near_the_middle():
-    """The square's centre lies off the middle by at most half the free way times the spread."""
-    for spread in (0.0, 0.5, 1.0):
-        scenes = digit_scenes(400, size=48, scale=(16, 28), spread=spread, distractors=0, seed=2)
-        reach = 0.0
-        for image, side in zip(scenes.images, scenes.scales, strict=True):
-            ink = image[0].nonzero()  # a digit leaves some of its square empty, on the sides only
-            top = int(ink[:, 0].min())
-            reach = max(reach, abs(top + side / 2 - 24) / (48 - side) * 2)
-        assert (spread - 0.1 < reach <= spread + 0.15) if spread else reach < 0.2
-    first = digit_scenes(20, seed=3)
-    assert torch.equal(digit_scenes(20, seed=3, spread=1).images, first.images)
-
-
-def test_scenes_for_test_come_from_other_originals():
-    """With a digit as large as the canvas the originals can be told by the 8x8 pixels."""
-
-    def originals(train):
-        drawn = digit_scenes(1500, size=8, scale=(8, 8), distractors=0, train=train)
-        return {tuple((16 * image).round().int().flatten().tolist()) for image in drawn.images}
-
-    digits = load_digits(8)
-    halves = [
-        {tuple((16 * (image + digits.mean)).round().int().flatten().tolist()) for image in images}
-        for images in (digits.train.tensors[0], digits.test.tensors[0])
-    ]
-    assert originals(train=True) <= halves[0] and originals(train=False) <= halves[1]
-    assert not halves[0] & halves[1]
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"scale": (7, 20)},
-        {"scale": (30, 20)},
-        {"scale": (20, 65)},
-        {"seed": -1},
-        {"distractors": -1},
-        {"spread": 1.1},
-        {"spread": -0.1},
-    ],
-)
-def test_scenes_refuse_what_cannot_be(settings):
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        digit_scenes(1, **settings)
-
-
 def test_scenes_as_a_data_set():
     data = load_scenes(48, scale=(12, 40), train_size=30, test_size=20)
     assert data.train.tensors[0].shape == (30, 1, 48, 48)
@@ -221,147 +91,6 @@ def test_scenes_follow_from_the_seed():
         assert torch.equal(images, getattr(same, half).tensors[0])
         assert torch.equal(labels, getattr(same, half).tensors[1])
         assert not torch.equal(images, getattr(other, half).tensors[0])
-
-
-# Augmentation
-
-
-def test_random_shift_moves_each_image_whole():
-    torch.manual_seed(0)
-    images = torch.zeros(400, 2, 9, 9)
-    images[:, 0, 4, 4], images[:, 1, 4, 5] = 1, 2
-    moved = random_shift(images, 3, fill=0.0)
-    assert moved.shape == images.shape
-    places = set()
-    for image in moved:
-        (row, column), (other_row, other_column) = image[0].nonzero()[0], image[1].nonzero()[0]
-        assert (row, column + 1) == (other_row, other_column)  # channels move together
-        places.add((int(row), int(column)))
-    assert places == {(r, c) for r in range(1, 8) for c in range(1, 8)}
-    assert torch.equal(random_shift(images, 0), images)
-
-
-def test_random_shift_fills_and_refuses():
-    torch.manual_seed(0)
-    assert set(random_shift(torch.ones(50, 1, 4, 4), 2, fill=-0.5).unique().tolist()) == {-0.5, 1.0}
-    with pytest.raises(ValueError, match="negative"):
-        random_shift(torch.ones(1, 1, 4, 4), -1)
-
-
-def test_random_flip_mirrors_about_half():
-    torch.manual_seed(0)
-    images = torch.arange(12.0).reshape(1, 1, 3, 4).repeat(1000, 1, 1, 1)
-    flipped = random_flip(images)
-    mirrored = (flipped[:, 0, 0, 0] == 3).float()
-    assert 0.4 < mirrored.mean() < 0.6
-    assert torch.equal(flipped[mirrored.bool()][0], images[0].flip(2))
-
-
-def test_rescale_sets_the_smallest_side_and_averages_as_pillow_does():
-    torch.manual_seed(0)
-    for shape, smallest in [((60, 90), 32), ((90, 60), 31), ((40, 40), 64), ((50, 75), 50)]:
-        image = torch.rand(3, *shape)
-        result = rescale(image, smallest)
-        assert min(result.shape[1:]) == smallest
-        assert max(result.shape[1:]) == round(max(shape) * smallest / min(shape))
-        size = (result.shape[2], result.shape[1])
-        for channel, expected in zip(result, image.numpy(), strict=True):
-            expected = Image.fromarray(expected).resize(size, Image.Resampling.BILINEAR)
-            np.testing.assert_allclose(channel, np.asarray(expected), atol=1e-5)
-    with pytest.raises(ValueError, match="at least 1"):
-        rescale(torch.rand(3, 4, 4), 0)
-
-
-def ramp(size=32):
-    """An image whose slope tells the scale, and its values the place: x in red, y in green."""
-    steps = (torch.arange(size) + 0.5) / size
-    zeros = torch.zeros(size, size)
-    return torch.stack([zeros + steps, zeros + steps[:, None], zeros])
-
-
-def test_scale_is_drawn_for_every_image_and_evenly_and_crops_are_too():
-    torch.manual_seed(0)
-    windows = random_scale_crop(ramp(16).repeat(4000, 1, 1, 1), 20, (24, 31))
-    assert windows.shape == (4000, 3, 20, 20)
-    slopes = (windows[:, 0, 10, 16] - windows[:, 0, 10, 3]) / 13
-    scales = (1 / slopes).round().int()
-    assert scales[:100].unique().numel() == 8  # anew for each image of a batch
-    counts = torch.bincount(scales)[24:]
-    assert len(counts) == 8 and (counts - 500).abs().max() < 5 * 500**0.5
-    for scale in (24, 31):
-        middle = windows[scales == scale, :2, 10, 10] * scale - 0.5 - 10  # (left, top)
-        places = middle.round().long()
-        assert places.min() == 0 and places.max() == scale - 20
-        side = scale - 19
-        cells = torch.bincount(places[:, 0] * side + places[:, 1], minlength=side**2)
-        expected = len(places) / side**2
-        assert ((cells - expected) ** 2 / expected).sum() < side**2 + 5 * (2 * side**2) ** 0.5
-
-
-def test_fixed_scale_without_room_is_the_rescaled_image():
-    image = torch.rand(3, 30, 30)
-    assert torch.equal(random_scale_crop([image], 24, (24, 24))[0], rescale(image, 24))
-    with pytest.raises(ValueError, match="crop"):
-        random_scale_crop([image], 25, (24, 30))
-
-
-def test_colour_statistics_equal_numpys():
-    torch.manual_seed(0)
-    mix = torch.tensor([[1.0, 0.2, 0.1], [0.8, 0.5, 0.1], [0.7, 0.1, 0.6]])
-    images = [torch.einsum("ij,jhw->ihw", mix, torch.rand(3, h, 9)) / 3 for h in (5, 8, 40)]
-    mean, variances, directions = colour_statistics(images)
-    pixels = np.concatenate([image.flatten(1).double().numpy() for image in images], axis=1)
-    np.testing.assert_allclose(mean, pixels.mean(1), rtol=1e-5)
-    values, vectors = np.linalg.eigh(np.cov(pixels, bias=True))
-    np.testing.assert_allclose(variances, values, rtol=1e-4)
-    np.testing.assert_allclose(np.abs(directions.numpy().T @ vectors), np.eye(3), atol=1e-4)
-    with pytest.raises(ValueError, match="colour images"):
-        colour_statistics([torch.rand(1, 4, 4)])
-    with pytest.raises(ValueError, match="no images"):
-        colour_statistics([])
-
-
-def test_colour_shift_is_one_colour_an_image_with_the_covariance_of_the_formula():
-    """Cov(P diag(lambda) alpha) = std^2 P diag(lambda^2) P^T = std^2 C^2, C the pixels' own."""
-    torch.manual_seed(0)
-    pixels = torch.rand(3, 50, 50) * torch.tensor([1.0, 0.8, 0.5])[:, None, None]
-    pixels[1] += 0.5 * pixels[0]
-    colours = colour_statistics([pixels])
-    images = torch.rand(20_000, 3, 2, 2)
-    shifts = shift_colours(images, colours, std=0.1) - images
-    assert (shifts - shifts[:, :, :1, :1]).abs().max() < 1e-6  # the same for every pixel
-    drawn = shifts[:, :, 0, 0].double().numpy()
-    covariance = np.cov(pixels.flatten(1).double().numpy(), bias=True)
-    expected = 0.01 * covariance @ covariance
-    assert np.abs(np.cov(drawn.T) - expected).max() < 0.03 * expected.max()
-    assert np.abs(drawn.mean(0)).max() < 5 * np.sqrt(expected.max() / 20_000)
-    assert torch.equal(shift_colours(images, colours, std=0.0), images)
-    with pytest.raises(ValueError, match="colour images"):
-        shift_colours(torch.rand(2, 1, 4, 4), colours)
-
-
-def test_transforms_crop_flip_and_subtract_the_mean():
-    torch.manual_seed(0)
-    colours = colour_statistics([ramp()])
-    train = TrainTransform(20, (24, 24), colours, std=0.0)
-    drawn = torch.stack([train(ramp()) for _ in range(200)]) + colours.mean[:, None, None]
-    mirrored = drawn[:, 0, 0, 0] > drawn[:, 0, 0, 1]
-    assert 0.35 < mirrored.float().mean() < 0.65
-    assert drawn[:, 0, 0].amin(1).unique().numel() > 4  # the window moves
-    still = EvaluationTransform(20, 24, colours.mean)(ramp()) + colours.mean[:, None, None]
-    torch.testing.assert_close(still, rescale(ramp(), 24)[:, 2:22, 2:22])
-    torch.manual_seed(5)
-    plain = train(ramp())
-    torch.manual_seed(5)
-    shift = TrainTransform(20, (24, 24), colours, std=0.5)(ramp()) - plain
-    assert shift[:2, 0, 0].abs().min() > 1e-3  # the ramp has red and green
-    assert (shift - shift[:, :1, :1]).abs().max() < 1e-6
-    # the drawing repeats from the seed, as a resumed run needs
-    both = []
-    for _ in range(2):
-        torch.manual_seed(7)
-        both.append(TrainTransform(20, (24, 40), colours)(ramp()))
-    assert torch.equal(*both)
 
 
 # Data sets by name
@@ -388,35 +117,226 @@ def test_wrong_name_or_setting_is_named(tmp_path, name, options, says):
         load_dataset(name, tmp_path, **options)
 
 
-def test_folder_of_images_is_read_one_by_one_and_batched(tmp_path):
-    write_images(tmp_path)
-    data = load_dataset(str(tmp_path), size=28)
+# Folders
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with train/ and val/, each with ant/ and bee/ of two images."""
+    root = tmp_path / "photos"
+    write_images(root)
+    return root
+
+
+def pixels_of(files):
+    return [np.asarray(Image.open(file)).reshape(-1, 3) / 255 for file in files]
+
+
+def test_folder_of_images_is_read_one_by_one_and_batched(photos):
+    data = load_dataset(str(photos), size=28)
     assert data.classes == ["ant", "bee"] and (len(data.train), len(data.test)) == (4, 4)
+    assert data.train.targets == [0, 0, 1, 1] and data.validation is None
     images, labels = next(iter(DataLoader(data.train, batch_size=4)))
     assert images.shape == (4, 3, 28, 28) and labels.tolist() == [0, 0, 1, 1]
-    files = sorted((tmp_path / "train").rglob("*.png"))
-    pixels = [np.asarray(Image.open(file)).reshape(-1, 3) / 255 for file in files]
+    pixels = pixels_of(sorted((photos / "train").rglob("*.png")))
     np.testing.assert_allclose(data.mean, np.concatenate(pixels).mean(0), rtol=1e-5)
     assert not torch.equal(data.train[0][0], data.train[0][0])  # augmented anew
-    image = read_image(str(tmp_path / "val" / "ant" / "0.png"))
-    assert torch.equal(data.test[0][0], EvaluationTransform(28, 32, data.mean)(image))
-    jittered = load_folder(tmp_path, size=28, scale=(30, 41))  # Q = (30 + 41) / 2, rounded down
-    assert torch.equal(jittered.test[0][0], EvaluationTransform(28, 35, data.mean)(image))
+    image = read_image(photos / "val" / "ant" / "0.png")
+    mean = data.mean.tolist()
+    assert torch.equal(data.test[0][0], Preprocess(28, 32, mean)(image))
+    jittered = load_folder(photos, size=28, scale=(30, 41))  # Q = (30 + 41) / 2, rounded down
+    assert torch.equal(jittered.test[0][0], Preprocess(28, 35, mean)(image))
+    assert jittered.preprocess == Preprocess(28, 35, mean)
 
 
-def test_folder_that_is_not_as_it_should_be_is_explained(tmp_path):
-    with pytest.raises(ValueError, match="train must be a folder that holds one folder"):
-        load_folder(tmp_path)
-    write_images(tmp_path)
-    (tmp_path / "val" / "bee").rename(tmp_path / "val" / "wasp")
-    with pytest.raises(ValueError, match=r"in one only: \['bee', 'wasp'\]"):
-        load_folder(tmp_path)
-    (tmp_path / "val" / "wasp").rename(tmp_path / "val" / "bee")
-    broken = tmp_path / "val" / "bee" / "0.png"
+def test_files_are_those_that_torchvision_finds_in_its_order(photos):
+    from torchvision.datasets import ImageFolder
+
+    (photos / "train" / "ant" / "more").mkdir()
+    for name in ("more/2.png", "10.png", "9.PNG"):
+        shutil.copy(photos / "train" / "ant" / "0.png", photos / "train" / "ant" / name)
+    (photos / "train" / "bee" / "notes.txt").touch()
+    assert load_folder(photos).train.samples == ImageFolder(str(photos / "train")).samples
+
+
+def test_with_three_parts_val_is_for_validation_and_test_for_the_end(photos):
+    shutil.copytree(photos / "val", photos / "test")
+    (photos / "test" / "bee" / "1.png").unlink()
+    data = load_folder(photos)
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [4, 4, 3]
+    assert data.validation.samples[0][0] == str(photos / "val" / "ant" / "0.png")
+    assert torch.equal(data.validation[0][0], data.validation[0][0])  # not augmented
+    shutil.rmtree(photos / "val")
+    data = load_folder(photos)
+    assert data.validation is None and len(data.test) == 3
+
+
+def test_hidden_files_and_folders_are_no_images_and_no_classes(photos):
+    """What macOS and Jupyter leave behind."""
+    before = load_folder(photos)
+    for part in ("train", "val"):
+        (photos / part / ".DS_Store").write_bytes(b"\0")
+        (photos / part / "ant" / "._0.png").write_bytes(b"\0")
+        for place in (photos / part, photos / part / "ant"):
+            (place / ".ipynb_checkpoints").mkdir()
+            shutil.copy(photos / "val" / "ant" / "0.png", place / ".ipynb_checkpoints" / "0.png")
+    after = load_folder(photos)
+    assert after.classes == before.classes
+    assert (after.train.samples, after.test.samples) == (before.train.samples, before.test.samples)
+
+
+def move_into(folder, name):
+    """Put all that a folder holds one level deeper."""
+    children = list(folder.iterdir())
+    (folder / name).mkdir()
+    for child in children:
+        child.rename(folder / name / child.name)
+
+
+SPOILT = {
+    "train too deep": (
+        lambda root: move_into(root / "train", "images"),
+        r"one level too deep: move .*train.images/\* to .*train/",
+    ),
+    "val too deep": (
+        lambda root: move_into(root / "val", "images"),
+        r"one level too deep: move .*val.images/\* to .*val/",
+    ),
+    "all too deep": (lambda root: move_into(root, "photos"), r"holds \['photos'\]: take .*photos$"),
+    "one class": (
+        lambda root: [shutil.rmtree(root / part / "bee") for part in ("train", "val")],
+        r"train needs two folders of images, one a class; it holds \['ant'\]",
+    ),
+    "no class": (
+        lambda root: [shutil.rmtree(root / "train" / name) for name in ("ant", "bee")],
+        r"train needs two folders of images, one a class; it holds \[\]",
+    ),
+    "no train": (
+        lambda root: (root / "train").rename(root / "training"),
+        r"a data set is a folder with train/ and val/ .* holds \['training', 'val'\]",
+    ),
+    "no test": (lambda root: shutil.rmtree(root / "val"), r"train/ and val/ .* holds \['train'\]"),
+    "classes at the top": (
+        lambda root: [(root / "train").rename(root / "cat"), (root / "val").rename(root / "dog")],
+        r"train/ and val/ .* holds \['cat', 'dog'\]",
+    ),
+    "other names": (
+        lambda root: (root / "val" / "bee").rename(root / "val" / "wasp"),
+        r"train and val differ in classes; in one only: \['bee', 'wasp'\]",
+    ),
+    "a class less": (
+        lambda root: shutil.copytree(root / "train" / "bee", root / "train" / "cow"),
+        r"train and val differ in classes; in one only: \['cow'\]",
+    ),
+    "an empty class": (
+        lambda root: (root / "train" / "cow").mkdir(),
+        r"train has classes without an image; this is in them: \{'cow': \[\]\}",
+    ),
+    "a class of text": (
+        lambda root: [file.rename(file.with_suffix(".txt")) for file in root.glob("val/bee/*.png")],
+        r"val has classes without an image; .* \{'bee': \['0.txt', '1.txt'\]\}",
+    ),
+    "loose images": (
+        lambda root: (root / "train" / "ant" / "0.png").rename(root / "train" / "0.png"),
+        r"train holds 0.png: move each image into a folder of its class",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILT)
+def test_folder_that_cannot_teach_is_refused_with_the_reason(photos, fault):
+    spoil, says = SPOILT[fault]
+    load_folder(photos)
+    spoil(photos)
+    with pytest.raises(ValueError, match=says):
+        load_folder(photos)
+
+
+def test_path_that_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for name in ("file", "nowhere"):
+        with pytest.raises(
+            ValueError, match=rf"a data set is a folder with train/.*{name} is none"
+        ):
+            load_folder(tmp_path / name)
+    with pytest.raises(ValueError, match="file is none"):
+        load_dataset(str(tmp_path / "file"))
+
+
+def test_broken_image_is_named_when_it_is_read(photos):
+    broken = photos / "val" / "bee" / "0.png"
     broken.write_bytes(broken.read_bytes()[:100])
-    data = load_folder(tmp_path, size=28)
+    data = load_folder(photos, size=28)
     with pytest.raises(OSError, match=r"cannot read the image .*bee.0\.png"):
         data.test[2]
+
+
+# Holding out
+
+
+def rows(dataset):
+    """Images and labels of a data set in memory, as a list that can be sorted."""
+    pairs = zip(*dataset.tensors, strict=True)
+    return sorted((int(label), image.flatten().tolist()) for image, label in pairs)
+
+
+def test_held_out_images_leave_the_training_set_and_no_other(digits):
+    data = hold_out(digits, 0.2)
+    assert rows(data.train) != rows(digits.train)
+    assert sorted(rows(data.train) + rows(data.validation)) == rows(digits.train)
+    assert data.test is digits.test and data.mean is digits.mean
+    counts = [np.bincount(part.tensors[1]) for part in (data.validation, digits.train)]
+    assert np.abs(counts[0] - 0.2 * counts[1]).max() <= 1
+
+
+def test_what_is_held_out_depends_on_the_seed_alone(digits):
+    first = hold_out(digits, seed=3)
+    torch.manual_seed(1)
+    np.random.seed(1)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    again, other = hold_out(digits, seed=3), hold_out(digits, seed=4)
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert (states[1] == np.random.get_state()[1]).all()
+    assert torch.equal(first.validation.tensors[0], again.validation.tensors[0])
+    assert torch.equal(first.train.tensors[0], again.train.tensors[0])
+    assert rows(first.validation) != rows(other.validation)
+
+
+def test_files_held_out_are_seen_without_augmentation(tmp_path):
+    write_images(tmp_path, sizes=((40, 50),) * 5)
+    data = load_folder(tmp_path, size=28)
+    split = hold_out(data, 0.4)
+    assert sorted(split.train.samples + split.validation.samples) == data.train.samples
+    assert sorted(split.validation.targets) == [0, 0, 1, 1]
+    path, label = split.validation.samples[0]
+    image, same_label = split.validation[0]
+    assert torch.equal(image, data.preprocess(read_image(path))) and label == same_label
+    assert not torch.equal(split.train[0][0], split.train[0][0])  # augmented still
+    assert split.test is data.test and len(data.train) == 10
+
+
+@pytest.mark.parametrize("counts", [(1, 20), (2, 40)])
+def test_class_too_small_to_be_on_both_sides_is_refused(counts):
+    labels = torch.tensor([0] * counts[0] + [1] * counts[1])
+    half = TensorDataset(torch.zeros(len(labels), 1, 2, 2), labels)
+    data = ImageData(half, half, ["rare", "common"], torch.zeros(1))
+    with pytest.raises(ValueError, match="too few"):
+        hold_out(data)
+
+
+def test_holding_out_refuses_what_cannot_be(digits):
+    for share in (0, 1, 1.5, -0.1):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            hold_out(digits, share)
+    with pytest.raises(ValueError, match="have a validation set already"):
+        hold_out(hold_out(digits))
+
+
+@pytest.mark.parametrize("name", ["digits", "scenes"])
+def test_preprocess_of_ink_on_paper(name):
+    data = load_dataset(name, size=16, **({"scale": (8, 16)} if name == "scenes" else {}))
+    expected = Preprocess(16, 16, data.mean.tolist(), grey=True, invert=True)
+    assert data.preprocess == expected
 
 
 # Downloads
@@ -493,6 +413,7 @@ def test_cifar10_is_downloaded_once_and_read_by_torchvision(site, small_cifar, t
         assert data.train.tensors[1].tolist() == [0, 9, 4]
         restored = (data.test.tensors[0] + data.mean[None, :, None, None]) * 255
         assert torch.equal(restored.round().byte().flatten(), torch.from_numpy(pixels[3]))
+        assert data.preprocess == Preprocess(32, 32, data.mean.tolist())
         (site / archive.name).unlink(missing_ok=True)  # the second time needs no server
     batch = root / "cifar-10-batches-py" / "test_batch"
     batch.write_bytes(b"broken")  # torchvision's check sees it; the archive mends it

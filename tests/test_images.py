@@ -214,6 +214,7 @@ def test_image_is_turned_upright(seen, orientation, upright, name):
         assert equal(seen(Image.fromarray(DEEP), name, exif=exif), upright(DEEP) / 65535)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_broken_exif_does_not_hide_the_image(seen):
     image = Image.new("RGB", (16, 8), (255, 0, 0))
     assert seen(image, "a.jpg", exif=b"Exif\0\0II*\0 nonsense").shape == (8, 16, 3)

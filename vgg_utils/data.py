@@ -1,35 +1,31 @@
-"""Data sets by name.
+"""Data sets by name, or from a reader's own folder.
 
-Two sets need no network. The digits are the 1,797 handwritten ones that ship with scikit-learn
-(8x8 pixels; the test part of the UCI Optical Recognition of Handwritten Digits data, Alpaydin and
-Kaynak, 1998). Digit scenes place one of them on a larger canvas, at a scale and place we know.
-Both, and CIFAR-10, are small: an `ImageData` holds them in memory. Imagenette and folders of images
-are large: an `ImageFiles` reads each image when it is asked for. What lies beyond the digits goes
-through torchvision, which is imported only then.
+The digits and digit scenes need no network; they and CIFAR-10 are held in memory (`ImageData`).
+Imagenette and folders of images are read image by image (`ImageFiles`). The test set is for the end
+alone: what looks at data on the way looks at a validation set, which `hold_out` makes.
 """
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset, TensorDataset
 
-from vgg_utils.augmentation import (
-    EvaluationTransform,
-    TrainTransform,
-    colour_statistics,
-    training_scale,
-)
+from vgg_utils.augmentation import Preprocess, TrainTransform, colour_statistics, training_scale
+from vgg_utils.digits import digit_scenes, split_digits
 from vgg_utils.download import DownloadError, fetch, unpack
+from vgg_utils.images import SUFFIXES, read_image
+from vgg_utils.user_data import known_labels, split_indices
 
 DATASETS = ("digits", "scenes", "cifar10", "imagenette")
+LAYOUT = "a folder with train/ and val/ in it, in each one folder of images for every class"
 
 # The same file at each address; the checksum, which torchvision holds too, decides. Home is last:
 # since June 2026 it serves some tens of kB/s (pytorch/vision issue 9536).
@@ -45,49 +41,91 @@ IMAGENETTE = {
     320: ("320px", "imagenette2-320", "md5:3df6f0d01a2c9592104656642f5e78a3"),
     None: ("full", "imagenette2", "md5:fe2fc210e6bb7c5664d602c3cd71e612"),
 }
-INK = 0.25  # a pixel at least this dark belongs to a digit's box
+DIGITS = list("0123456789")
 
 
 class ImageData(NamedTuple):
-    """A training set and a held-out test set in memory, with the names of the classes.
+    """Data sets in memory: images (N, C, H, W), float32, less the `mean` (C,), and labels (N,).
 
-    Each set holds images (N, channels, height, width), float32 with the training set's mean
-    subtracted per channel (Sect. 2.1), and labels (N,). `mean` is what was subtracted.
+    `mean` is that of the training set's pixels (Sect. 2.1); `classes` names the labels.
     """
 
     train: TensorDataset
     test: TensorDataset
     classes: list[str]
     mean: torch.Tensor
+    validation: TensorDataset | None = None
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """For image files. One channel is taken for ink (1) on paper (0), as the digits are."""
+        side, ink = self.train.tensors[0].shape[-1], len(self.mean) == 1
+        return Preprocess(side, side, self.mean.tolist(), grey=ink, invert=ink)
+
+
+@dataclass(eq=False)
+class FileDataset(Dataset[tuple[torch.Tensor, int]]):
+    """Image files (path, label); each is read and transformed when it is asked for."""
+
+    samples: list[tuple[str, int]]
+    transform: Callable[[torch.Tensor], torch.Tensor]
+
+    @property
+    def targets(self) -> list[int]:
+        """The labels, under the name that torchvision gives them."""
+        return [label for _, label in self.samples]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        path, label = self.samples[index]
+        return self.transform(read_image(path)), label
 
 
 class ImageFiles(NamedTuple):
-    """A training set and a held-out test set read from files, one image at a time.
+    """Data sets read from files: pairs of image (3, size, size), float32, less `mean`, and label.
 
-    Each set gives pairs (image, label): image (3, size, size), float32, with `mean` subtracted; in
-    `train` augmented anew every time, in `test` the centre crop of the rescaled image.
+    Images of `train` are augmented anew every time; of others the centre is seen.
     """
 
-    train: Dataset[Any]
-    test: Dataset[Any]
+    train: FileDataset
+    test: FileDataset
     classes: list[str]
     mean: torch.Tensor
+    validation: FileDataset | None = None
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """For image files: what the images of `test` go through."""
+        return cast(Preprocess, self.test.transform)
 
 
-class DigitScenes(NamedTuple):
-    """Digits on a canvas. For N scenes: what is there, where, and how large.
+Data = TypeVar("Data", ImageData, ImageFiles)
 
-    `images` (N, 1, size, size), float32, runs from 0 (paper) to 1 (ink). `labels` (N,), int64, is 0
-    to 9. `boxes` (N, 4), float32, holds centre x, centre y, width and height in pixels, as in
-    App. A.1: x runs to the right and y down, and the pixel in the corner covers 0 to 1. The box is
-    the smallest that holds every pixel of the digit with ink of at least `INK`. `scales` (N,),
-    int64, is the side in pixels to which the digit's 8x8 square was enlarged.
+
+def hold_out(data: Data, share: float = 0.1, *, seed: int = 0) -> Data:
+    """Return the data with that share of each class of `train` moved to `validation`.
+
+    Which images go depends on `seed` alone. Files held out are seen without augmentation; `test`
+    and `mean` stay. Raises ValueError for a share beyond 0 to 1, where a class would have no image
+    on one side, and for data that have a validation set.
     """
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    boxes: torch.Tensor
-    scales: torch.Tensor
+    if data.validation is not None:
+        raise ValueError("these data have a validation set already: there is nothing to hold out")
+    labels = torch.as_tensor(known_labels(data.train))
+    kept, held = split_indices(labels, share, seed)
+    for label, name in enumerate(data.classes):
+        if label not in labels[kept] or label not in labels[held]:
+            count = int((labels == label).sum())
+            raise ValueError(f"class {name!r} has {count} images, too few for some on each side")
+    if isinstance(data, ImageData):
+        train, validation = (TensorDataset(*data.train[side]) for side in (kept, held))
+        return data._replace(train=train, validation=validation)
+    samples = data.train.samples
+    seen = FileDataset([samples[index] for index in kept.tolist()], data.train.transform)
+    unseen = FileDataset([samples[index] for index in held.tolist()], data.preprocess)
+    return data._replace(train=seen, validation=unseen)
 
 
 def load_dataset(
@@ -100,40 +138,33 @@ def load_dataset(
 ) -> ImageData | ImageFiles:
     """Return a data set by its name, as a command line gives it.
 
-    Arguments:
-        name: one of `DATASETS`, or the path of a folder for `load_folder`. A folder that bears the
-            name of a data set is reached as "./digits".
-        root: where downloads go.
-        size: side of the images in pixels; by default 32 for the digits and CIFAR-10 (where it is
-            fixed), 64 for scenes, 224 for Imagenette and folders.
-        scale: smallest and largest scale, of the digit in a scene or of the training image
-            (`load_folder`); the digits and CIFAR-10 have none.
-        seed: of the digits' split, or of the scenes.
+    `name` is one of `DATASETS` or the path of a folder for `load_folder`; one that bears the name
+    of a data set is reached as "./digits". Downloads go to `root`. `size` is the side of the images
+    in pixels: by default 32 for the digits, 64 for scenes, 224 for photographs; CIFAR-10 has 32.
+    `scale` is the range of the digit's side in scenes, and of S in photographs (`load_folder`).
+    `seed` is of the digits' split, or of the scenes.
 
-    Raises ValueError for a name that is neither, or a setting the data set does not have;
+    Raises ValueError for an unknown name or a setting that the data set does not have;
     DownloadError if it cannot be downloaded.
     """
-    options: dict[str, Any] = {} if size is None else {"size": size}
-    if name in ("digits", "cifar10"):
-        if scale is not None:
-            raise ValueError(f"{name} has no scale to set: use scenes, imagenette or a folder")
-        if name == "digits":
-            return load_digits(**options, seed=seed)
-        if size not in (None, 32):
-            raise ValueError(f"the images of cifar10 are 32x32 pixels, got size {size!r}")
-        return load_cifar10(root)
-    if scale is not None:
-        options["scale"] = scale
+    given = {"size": size, "scale": scale}
+    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if name in ("digits", "cifar10") and scale is not None:
+        raise ValueError(f"{name} has no scale to set: use scenes, imagenette or a folder")
+    if name == "digits":
+        return load_digits(**options, seed=seed)
     if name == "scenes":
         return load_scenes(**options, seed=seed)
     if name == "imagenette":
         return load_imagenette(root, **options)
-    if Path(name).is_dir():
+    if name == "cifar10" and size in (None, 32):
+        return load_cifar10(root)
+    if name == "cifar10":
+        raise ValueError(f"the images of cifar10 are 32x32 pixels, got size {size!r}")
+    if Path(name).exists():
         return load_folder(name, **options)
-    raise ValueError(
-        f"unknown data set {name!r}: use one of {', '.join(DATASETS)}, or the path of a folder "
-        "with train/ and val/ in it"
-    )
+    known = ", ".join(DATASETS)
+    raise ValueError(f"unknown data set {name!r}: use one of {known}, or the path of {LAYOUT}")
 
 
 def load_digits(size: int = 32, *, test_size: int = 500, seed: int = 0) -> ImageData:
@@ -146,155 +177,25 @@ def load_digits(size: int = 32, *, test_size: int = 500, seed: int = 0) -> Image
     """
     if type(size) is not int or size < 8:
         raise ValueError(f"the digits are 8x8 pixels: size must be at least 8, got {size!r}")
-    images, labels, train, test = _split_digits(test_size, seed)
+    images, labels, *halves = split_digits(test_size, seed)
     if size > 8:
         images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
-    return _centred(
-        (images[train], labels[train]), (images[test], labels[test]), [str(d) for d in range(10)]
-    )
-
-
-@lru_cache(maxsize=8)
-def _split_digits(
-    test_size: int, seed: int
-) -> tuple[torch.Tensor, torch.Tensor, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The digits (1797, 1, 8, 8) from 0 to 1, their labels, and which are for training and test."""
-    from sklearn.datasets import load_digits as bundled_digits
-    from sklearn.model_selection import train_test_split
-
-    bundle = bundled_digits()
-    if not 10 <= test_size <= len(bundle.images) - 10:
-        raise ValueError(
-            f"test_size must lie between 10 and {len(bundle.images) - 10}, got {test_size}"
-        )
-    images = torch.from_numpy(bundle.images).float().unsqueeze(1) / 16.0
-    labels = torch.from_numpy(bundle.target).long()
-    train, test = train_test_split(
-        np.arange(len(labels)), test_size=test_size, stratify=bundle.target, random_state=seed
-    )
-    return images, labels, train, test
-
-
-def digit_scenes(
-    count: int,
-    *,
-    size: int = 64,
-    scale: tuple[int, int] = (16, 48),
-    distractors: int = 6,
-    spread: float = 1.0,
-    train: bool = True,
-    seed: int = 0,
-) -> DigitScenes:
-    """Draw scenes: one real digit each, at a random scale and place, among pieces of others.
-
-    The side of the digit is a whole number of pixels, uniform from scale[0] to scale[1]; its place
-    is uniform over all that keep it on the canvas, or over the middle of them: `spread` is the
-    share of the way to each edge that is used, 1 all of it, 0 the centre alone. A distractor is a
-    quarter of some digit, at most half as tall as the smallest digit's square, so none can be read
-    as a digit; it touches neither the digit nor another piece, and is left out where there is no
-    room.
-
-    Scene i depends on `seed`, `train` and the settings, not on `count`. Scenes for training and for
-    test are drawn from disjoint originals: those of `load_digits()`.
-
-    Raises ValueError for a scale that does not fit: 8 <= scale[0] <= scale[1] <= size; and for a
-    spread beyond 0 to 1 or a negative number.
-    """
-    low, high = scale
-    if not 8 <= low <= high <= size:
-        raise ValueError(f"scale must satisfy 8 <= low <= high <= size ({size}), got {scale}")
-    if not 0 <= spread <= 1:
-        raise ValueError(f"spread must lie between 0 and 1, got {spread}")
-    if count < 0 or distractors < 0 or seed < 0:
-        raise ValueError("count, distractors and seed must not be negative")
-    digits, classes, *halves = _split_digits(500, 0)
-    chosen = halves[0] if train else halves[1]
-    originals, labels = digits[chosen, 0].numpy(), classes[chosen]
-    pieces = originals.reshape(-1, 2, 4, 2, 4).swapaxes(2, 3).reshape(-1, 4, 4)
-    pieces = pieces[pieces.mean(axis=(1, 2)) > 0.3]  # enough ink to be seen
-
-    images = np.zeros((count, 1, size, size), dtype=np.float32)
-    boxes = np.zeros((count, 4), dtype=np.float32)
-    which, sides = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-    for index in range(count):
-        rng = np.random.default_rng([seed, int(train), index])
-        which[index], sides[index] = rng.integers(len(originals)), rng.integers(low, high + 1)
-        side = int(sides[index])
-        margin = int((size - side) * (1 - spread) / 2)  # left free on each side
-        top, left = rng.integers(margin, size - side - margin + 1, size=2).tolist()
-        digit = _enlarge(originals[which[index]], side)
-        images[index, 0, top : top + side, left : left + side] = digit
-        rows, columns = (np.flatnonzero((digit >= INK).any(axis=axis)) for axis in (1, 0))
-        height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-        boxes[index] = left + columns[0] + width / 2, top + rows[0] + height / 2, width, height
-        _scatter(images[index, 0], rng, pieces, distractors, low, (top, left, side))
-    return DigitScenes(
-        torch.from_numpy(images),
-        labels[torch.from_numpy(which)],
-        torch.from_numpy(boxes),
-        torch.from_numpy(sides),
-    )
-
-
-def _scatter(
-    canvas: np.ndarray[Any, Any],
-    rng: np.random.Generator,
-    pieces: np.ndarray[Any, Any],
-    number: int,
-    smallest: int,
-    digit: tuple[int, int, int],
-) -> None:
-    """Draw pieces where nothing lies within a pixel; `digit` is a square (top, left, side)."""
-    taken = [digit]
-    picks = rng.integers(len(pieces), size=number)
-    sides = rng.integers(max(4, smallest // 4), smallest // 2 + 1, size=number).tolist()
-    places = rng.random((number, 10, 2))  # ten tries each
-    for pick, side, tries in zip(picks, sides, places, strict=True):
-        for row, column in (tries * (len(canvas) - side + 1)).astype(int).tolist():
-            if all(
-                row > top + length
-                or top > row + side
-                or column > left + length
-                or left > column + side
-                for top, left, length in taken
-            ):
-                canvas[row : row + side, column : column + side] = _enlarge(pieces[pick], side)
-                taken.append((row, column, side))
-                break
-
-
-def _enlarge(square: np.ndarray[Any, Any], side: int) -> np.ndarray[Any, Any]:
-    weights = _bilinear(len(square), side)
-    return weights @ square @ weights.T
-
-
-@cache
-def _bilinear(before: int, after: int) -> np.ndarray[Any, Any]:
-    """The matrix (after, before) that resizes one axis by linear interpolation of pixel centres."""
-    centres = ((np.arange(after) + 0.5) * before / after - 0.5).clip(0, before - 1)
-    distance = np.abs(centres[:, None] - np.arange(before))
-    return (1 - distance).clip(0).astype(np.float32)
+    train, test = ((images[half], labels[half]) for half in halves)
+    return _centred(train, test, DIGITS)
 
 
 def load_scenes(
-    size: int = 64,
-    *,
-    scale: tuple[int, int] = (16, 48),
-    distractors: int = 6,
-    spread: float = 1.0,
-    train_size: int = 4000,
-    test_size: int = 1000,
-    seed: int = 0,
+    size: int = 64, *, train_size: int = 4000, test_size: int = 1000, seed: int = 0, **settings: Any
 ) -> ImageData:
-    """Return digit scenes as a data set for classification; see `digit_scenes`."""
-    options = {"size": size, "scale": scale, "distractors": distractors, "spread": spread}
+    """Return digit scenes as a data set for classification; `settings` are those of `digit_scenes`.
+
+    Both sets follow from `seed` and share no original.
+    """
     train, test = (
-        digit_scenes(count, **options, train=is_train, seed=seed)  # type: ignore[arg-type]
+        digit_scenes(count, size=size, train=is_train, seed=seed, **settings)
         for count, is_train in ((train_size, True), (test_size, False))
     )
-    return _centred(
-        (train.images, train.labels), (test.images, test.labels), [str(d) for d in range(10)]
-    )
+    return _centred(train[:2], test[:2], DIGITS)
 
 
 def load_cifar10(root: str | Path = "data") -> ImageData:
@@ -311,14 +212,11 @@ def load_cifar10(root: str | Path = "data") -> ImageData:
         archive = _obtain(CIFAR10.filename, CIFAR10_ADDRESSES, f"md5:{CIFAR10.tgz_md5}", Path(root))
         unpack(archive, Path(root) / CIFAR10.base_folder)
         halves = [CIFAR10(str(root), train=train) for train in (True, False)]
-    arrays = [
-        (
-            torch.from_numpy(half.data).permute(0, 3, 1, 2).float() / 255.0,
-            torch.tensor(half.targets),
-        )
+    train, test = (
+        (torch.from_numpy(half.data).permute(0, 3, 1, 2).float() / 255, torch.tensor(half.targets))
         for half in halves
-    ]
-    return _centred(arrays[0], arrays[1], list(halves[0].classes))
+    )
+    return _centred(train, test, list(halves[0].classes))
 
 
 def load_imagenette(
@@ -329,75 +227,83 @@ def load_imagenette(
     Of its three versions the smallest that needs no enlarging to scale[1] is taken. Arguments as in
     `load_folder`, mirrors as in `load_cifar10`. Raises DownloadError.
     """
-    from torchvision.datasets import ImageFolder, Imagenette
+    from torchvision.datasets import Imagenette
 
-    scale = training_scale(size, scale)
-    side = next((side for side in IMAGENETTE if side is not None and side >= scale[1]), None)
+    _, widest = training_scale(size, scale)
+    side = next((side for side in IMAGENETTE if side is not None and side >= widest), None)
     version, folder, checksum = IMAGENETTE[side]
-    if not (Path(root) / folder).exists():
-        archive = _obtain(f"{folder}.tgz", [f"{IMAGENETTE_HOME}{folder}.tgz"], checksum, Path(root))
-        unpack(archive, Path(root) / folder)
+    path = Path(root) / folder
+    if not path.exists():
+        address = f"{IMAGENETTE_HOME}{folder}.tgz"
+        unpack(_obtain(f"{folder}.tgz", [address], checksum, Path(root)), path)
     names = [synonyms[0] for synonyms in Imagenette(str(root), "train", size=version).classes]
-    train, test = (  # its folders are in the order of its classes
-        ImageFolder(str(Path(root) / folder / split), loader=read_image)
-        for split in ("train", "val")
-    )
-    return _from_files(train, test, names, size, scale)
+    return load_folder(path, size=size, scale=scale)._replace(classes=names)  # in the same order
 
 
 def load_folder(
     path: str | Path, *, size: int = 224, scale: tuple[int, int] | None = None
 ) -> ImageFiles:
-    """Return the images under path/train and path/val, in each one folder for every class.
+    """Return the images of path/train and path/test, in each one folder for every class.
+
+    Those of path/val are the validation set or, where there is no path/test, the test set.
 
     Arguments:
         size: side of the crop in pixels.
         scale: S_min and S_max of the training images (`random_scale_crop`); by default both are
-            8/7 of the crop, as the paper's S = 256 is to 224. Test images are rescaled to
+            8/7 of the crop, as the paper's S = 256 is to 224. Other images are rescaled to
             Q = (S_min + S_max) / 2.
 
-    Raises ValueError for a missing folder or classes that differ, FileNotFoundError for a class
-    without images, and OSError, when it is read, for an image that is broken.
+    Raises ValueError, with the reason, for folders that cannot teach, and OSError for a broken
+    image, when it is read.
     """
-    from torchvision.datasets import ImageFolder
-
-    scale = training_scale(size, scale)
-    halves = []
-    for part in ("train", "val"):
-        folder = Path(path) / part
-        if not folder.is_dir() or not any(child.is_dir() for child in folder.iterdir()):
-            raise ValueError(
-                f"{folder} must be a folder that holds one folder of images for every class"
-            )
-        halves.append(ImageFolder(str(folder), loader=read_image))
-    train, test = halves
-    if train.classes != test.classes:
-        only = sorted(set(train.classes) ^ set(test.classes))
-        raise ValueError(f"{path}: train and val must hold the same classes; in one only: {only}")
-    return _from_files(train, test, list(train.classes), size, scale)
-
-
-def read_image(path: str) -> torch.Tensor:
-    """Return an image file as a tensor (3, height, width) from 0 to 1."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            pixels = np.array(file.convert("RGB"))
-    except OSError as error:
-        raise OSError(f"cannot read the image {path}: {error}") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255.0
+    scale, path = training_scale(size, scale), Path(path)
+    parts = [part for part in ("train", "val", "test") if (path / part).is_dir()]
+    if "train" not in parts or len(parts) == 1:
+        there = sorted(glob.glob("*", root_dir=path))
+        what = f"holds {there[:9]}" if path.is_dir() else "is none"
+        deeper = [f": take {path / name}" for name in there if (path / name / "train").is_dir()]
+        raise ValueError(f"a data set is {LAYOUT}; {path} {what}{''.join(deeper[:1])}")
+    found = [_files_by_class(path / part) for part in parts]
+    classes = list(found[0])
+    for part, files in zip(parts, found, strict=True):
+        if only := sorted(set(classes) ^ set(files)):
+            raise ValueError(f"{path}: train and {part} differ in classes; in one only: {only}")
+    train, *others = (
+        [(file, label) for label, name in enumerate(classes) for file in files[name]]
+        for files in found
+    )
+    colours = colour_statistics(read_image(file) for file, _ in train[:: max(1, len(train) // 500)])
+    preprocess = Preprocess(size, sum(scale) // 2, colours.mean.tolist())
+    *validation, test = (FileDataset(samples, preprocess) for samples in others)
+    train_set = FileDataset(train, TrainTransform(size, scale, colours))
+    return ImageFiles(train_set, test, classes, colours.mean, *validation)
 
 
-def _from_files(
-    train: Any, test: Any, classes: list[str], size: int, scale: tuple[int, int]
-) -> ImageFiles:
-    """Give torchvision's data sets their transforms, with colours from 500 training images."""
-    every = max(1, len(train) // 500)
-    colours = colour_statistics(train[index][0] for index in range(0, len(train), every))
-    train.transform = TrainTransform(size, scale, colours)
-    test.transform = EvaluationTransform(size, (scale[0] + scale[1]) // 2, colours.mean)
-    return ImageFiles(train, test, classes, colours.mean)
+def _files_by_class(folder: Path) -> dict[str, list[str]]:
+    """Return the image files of each class; raise ValueError for a folder that cannot teach.
+
+    What glob calls hidden, a name that begins with a dot, is passed over.
+    """
+    names = sorted(glob.glob("*", root_dir=folder))
+    if loose := [name for name in names if name.lower().endswith(SUFFIXES)]:
+        raise ValueError(f"{folder} holds {loose[0]}: move each image into a folder of its class")
+    inside = {
+        name: sorted(glob.glob("**/*", root_dir=folder / name, recursive=True))
+        for name in names
+        if (folder / name).is_dir()
+    }
+    files = {
+        name: [str(folder / name / file) for file in found if file.lower().endswith(SUFFIXES)]
+        for name, found in inside.items()
+    }
+    if len(files) < 2:
+        for name, images in files.items():
+            if images and not any(Path(image).parent == folder / name for image in images):
+                raise ValueError(f"one level too deep: move {folder / name}/* to {folder}/")
+        raise ValueError(f"{folder} needs two folders of images, one a class; it holds {names[:9]}")
+    if empty := {name: inside[name][:3] for name in files if not files[name]}:
+        raise ValueError(f"{folder} has classes without an image; this is in them: {empty}")
+    return files
 
 
 def _obtain(file: str, addresses: Sequence[str], checksum: str, root: Path) -> Path:
@@ -415,14 +321,8 @@ def _obtain(file: str, addresses: Sequence[str], checksum: str, root: Path) -> P
 
 
 def _centred(
-    train: tuple[torch.Tensor, torch.Tensor],
-    test: tuple[torch.Tensor, torch.Tensor],
-    classes: list[str],
+    train: tuple[torch.Tensor, ...], test: tuple[torch.Tensor, ...], classes: list[str]
 ) -> ImageData:
     mean = train[0].mean(dim=(0, 2, 3), keepdim=True)
-    return ImageData(
-        TensorDataset(train[0] - mean, train[1]),
-        TensorDataset(test[0] - mean, test[1]),
-        classes,
-        mean.flatten(),
-    )
+    train_set, test_set = (TensorDataset(half[0] - mean, half[1]) for half in (train, test))
+    return ImageData(train_set, test_set, classes, mean.flatten())

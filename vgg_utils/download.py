@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import shutil
 import sys
 import tarfile
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -41,46 +41,35 @@ def fetch(
 
     Arguments:
         addresses: http or https, of copies of the same file, tried in turn.
-        path: where the file goes. Until it is checked it is called `path` + ".part", and that is
-            kept when a download breaks off: the next try asks for the rest alone (HTTP Range).
+        path: where the file goes. Until it is checked it is `path` + ".part"; that is kept when a
+            download breaks off, and the next try asks for the rest alone (HTTP Range).
         checksum: such as "md5:c58f...", by any algorithm of hashlib.
-        timeout: seconds without a single byte after which a server counts as stalled.
+        timeout: seconds without a byte after which a server counts as stalled.
         attempts: tries at one address, as long as each brings the file further.
         progress: show a bar, and a line when an address is given up.
 
     One process at a time may fetch the same path. Raises DownloadError if no address gives the
     file, ValueError for an address of another kind, and OSError if the disk does not take it.
     """
-    path = Path(path)
-    for address in addresses:
-        if not address.startswith(("http://", "https://")):
-            raise ValueError(f"an address starts with http:// or https://, got {address!r}")
+    path, part = Path(path), Path(f"{path}.part")
+    if wrong := [one for one in addresses if not one.startswith(("http://", "https://"))]:
+        raise ValueError(f"an address starts with http:// or https://, got {wrong[0]!r}")
     if _matches(path, checksum):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     if _matches(part, checksum):  # all came, but the last step did not
-        os.replace(part, path)
-        return path
+        return part.replace(path)
 
     failures = []
     for address in addresses:
-        problem = ""
         for _ in range(attempts):
             before = _size(part)
             try:
-                _receive(address, part, timeout, progress)
+                _receive(address, part, checksum, timeout, progress)
+                return part.replace(path)
             except _Interrupted as interruption:
                 problem = str(interruption)
-                if _size(part) > before:
-                    continue
-                break
-            if _matches(part, checksum):
-                os.replace(part, path)
-                return path
-            part.unlink()
-            problem = f"sent other bytes than expected ({checksum.split(':')[0]} does not match)"
-            if before == 0:  # else the bytes kept from earlier may be to blame: once more
+            if _size(part) == before:  # no further; else the rest, or anew without what was kept
                 break
         failures.append(f"  {address}\n    {problem}")
         if progress:
@@ -101,68 +90,48 @@ def unpack(archive: Path, folder: Path) -> None:
         fresh = Path(scratch) / folder.name
         if not fresh.is_dir():
             raise ValueError(f"{archive} holds no folder {folder.name}")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(fresh, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.replace(folder)
 
 
-def _receive(address: str, part: Path, timeout: float, progress: bool) -> None:
+def _receive(address: str, part: Path, checksum: str, timeout: float, progress: bool) -> None:
     """Bring `part` to its full length from one address, from where it stands if that can be."""
     start = _size(part)
-    headers = {"User-Agent": "vgg-utils"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(address, headers=headers), timeout=timeout
-        )
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 416 and start:  # there are no bytes after those kept: they are wrong
-            part.unlink()
-            return _receive(address, part, timeout, progress)
-        raise _Interrupted(f"the server answered {error.code} {error.reason}") from None
-    except (OSError, http.client.HTTPException) as error:
-        raise _Interrupted(_in_words(error, timeout)) from None
-
-    with response:
+    headers = {"User-Agent": "vgg-utils"} | ({"Range": f"bytes={start}-"} if start else {})
+    request = urllib.request.Request(address, headers=headers)
+    with _ask(lambda: urllib.request.urlopen(request, timeout=timeout), part, timeout) as response:
         if response.status != 206:  # the whole file, whatever was asked
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise _Interrupted("the server sent another part of the file than asked for")
-        length = response.length  # None where there is none, or no number
-        total = None if length is None else start + length
-        with (
-            part.open("ab" if start else "wb") as file,
-            tqdm(
-                total=total,
-                initial=start,
-                desc=part.stem,
-                unit="B",
-                unit_scale=True,
-                leave=False,
-                disable=not progress,
-            ) as bar,
-        ):
-            while piece := _read(response, timeout):
-                file.write(piece)
-                bar.update(len(piece))
+        total = None if response.length is None else start + response.length
+        options = {"total": total, "initial": start, "desc": part.stem, "disable": not progress}
+        bar = tqdm(unit="B", unit_scale=True, leave=False, **options)
+        with part.open("ab" if start else "wb") as file, bar:
+            while piece := _ask(lambda: response.read1(1 << 18), part, timeout):
+                bar.update(file.write(piece))
     if total is not None and _size(part) < total:
         raise _Interrupted(f"cut off after {_size(part)} of {total} bytes")
+    if not _matches(part, checksum):
+        part.unlink()
+        raise _Interrupted(f"sent other bytes than expected (not those of {checksum})")
 
 
-def _read(response: http.client.HTTPResponse, timeout: float) -> bytes:
+def _ask(call: Callable[[], Any], part: Path, timeout: float) -> Any:
+    """Return what the server gives; what goes wrong on the way there becomes `_Interrupted`."""
     try:
-        return response.read1(1 << 18)
+        return call()
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # no bytes after those kept, which must be wrong
+            part.unlink(missing_ok=True)
+        raise _Interrupted(f"the server answered {error.code} {error.reason}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise _Interrupted(_in_words(error, timeout)) from None
-
-
-def _in_words(error: Exception, timeout: float) -> str:
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, TimeoutError):
-        return f"stalled: nothing came for {timeout:g} seconds"
-    return f"no connection or a broken one ({reason or type(error).__name__})"
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            raise _Interrupted(f"stalled: nothing came for {timeout:g} seconds") from None
+        reason = str(reason) or type(error).__name__
+        raise _Interrupted(f"no connection or a broken one ({reason})") from None
 
 
 def _size(path: Path) -> int:
