@@ -60,7 +60,7 @@ class Noting:
 def folder_data(folder, rank):
     """19 images in files, augmented as they are read."""
     data = load_folder(folder, size=8, scale=(9, 12))
-    data.train.samples, data.train.targets = data.train.samples[:19], data.train.targets[:19]
+    data.train.samples = data.train.samples[:19]
     return data._replace(train=Noting(data.train, folder.parent / f"read{rank}"))
 
 
@@ -84,7 +84,9 @@ def share(rank, folder, epochs, dropout, images):
     out = folder / "run" if rank == 0 else other
     steps = []
     net.register_forward_pre_hook(lambda net, images: steps.append(net.training))
-    history = fit(net, data.train, data.test, epochs=epochs, out=out, resume=True, **OPTIONS, **options)
+    history = fit(
+        net, data.train, data.test, epochs=epochs, out=out, resume=True, **OPTIONS, **options
+    )
     assert not list(other.iterdir())
     result = {"history": history, "model": net.state_dict(), "steps": sum(steps)}
     torch.save(result, folder / f"result{rank}.pt")

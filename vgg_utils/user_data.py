@@ -63,7 +63,7 @@ def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> Look:
     """
     if isinstance(data, TensorDataset):
         images, labels = data.tensors
-        classes = check_images(images, name, model)
+        classes = _check_images(images, name, model)
         check_labels(labels, name, classes)
         if not images.isfinite().all():
             bad = int((~images.flatten(1).isfinite().all(dim=1)).nonzero()[0])
@@ -73,7 +73,7 @@ def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> Look:
     chosen = sorted({index * (count - 1) // (SAMPLES - 1) for index in range(SAMPLES)})
     pairs = [(index, data[index]) for index in chosen]
     images, labels = collate(pairs, name)
-    classes = check_images(images, name, model)
+    classes = _check_images(images, name, model)
     check_labels(labels, name, classes)
     known = known_labels(data)
     if known is not None:
@@ -82,7 +82,7 @@ def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> Look:
 
 
 @torch.no_grad()
-def check_images(images: torch.Tensor, name: str, model: nn.Module) -> int:
+def _check_images(images: torch.Tensor, name: str, model: nn.Module) -> int:
     """Return how many classes `model` tells apart in such images (N, ...).
 
     Raises ValueError for images that are no floats, and those that the model cannot take.
@@ -169,7 +169,10 @@ def split_off(data: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any]
 def split_indices(
     labels: torch.Tensor, share: float, seed: int, *, stratify: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the indices that stay and those of the held-out `share`, both in rising order."""
+    """Return the indices that stay and those of the held-out `share`, both in rising order.
+
+    Raises ValueError as `split_off` does.
+    """
     from sklearn.model_selection import train_test_split
 
     if not 0 < share < 1:
@@ -184,6 +187,12 @@ def split_indices(
             f"{len(labels)} images are too few to hold out {share:.0%} of each class: {error}"
         ) from error
     kept, held_out = (torch.from_numpy(part).sort().values for part in parts)
+    for label in labels.unique() if stratify else ():
+        if label not in labels[kept] or label not in labels[held_out]:
+            count = int((labels == label).sum())
+            raise ValueError(
+                f"class {int(label)} has {count} images: too few for some on each side"
+            )
     return kept, held_out
 
 
