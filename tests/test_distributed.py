@@ -250,9 +250,8 @@ def test_process_0_loads_first_and_its_error_reaches_all(tmp_path):
 
 
 # At a small rate, so that differences in rounding stay as small as they begin.
-TINY = (
-    "--width 0.03 --hidden 16 --epochs 1 --dropout 0 --device cpu --learning-rate 0.001"
-).split()
+TINY = ["--width", "0.03", "--hidden", "16", "--epochs", "1", "--dropout", "0"]
+TINY += ["--device", "cpu", "--learning-rate", "0.001"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 

@@ -27,10 +27,8 @@ PAGES = [
     *sorted((ROOT / "book").rglob("*.md")),
     *sorted((ROOT / "book").glob("*.ipynb")),
 ]
-SMALL = (
-    "--config A --size 32 --width 0.02 --hidden 8 --dropout 0 --epochs 2 --batch-size 8 "
-    "--device cpu --num-workers 0"
-).split()
+SMALL = ["--config", "A", "--size", "32", "--width", "0.02", "--hidden", "8", "--dropout", "0"]
+SMALL += ["--epochs", "2", "--batch-size", "8", "--device", "cpu", "--num-workers", "0"]
 COMMAND = re.compile(r"^[ `]*(\S*(?:torchrun|python) [^`\n]*-m vgg_utils\.train\b.*)", re.M)
 
 

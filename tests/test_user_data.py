@@ -181,9 +181,19 @@ def test_part_held_out_has_each_class_in_its_share(share):
     assert not torch.equal(held_out.tensors[0], other.tensors[0])
 
 
-def test_too_few_images_to_hold_a_part_out_are_refused():
-    with pytest.raises(ValueError, match="12 images are too few to hold out 10% of each class"):
-        split_off(TensorDataset(images(), LABELS), 0.1, seed=0)
+def test_a_class_gives_one_image_at_least_and_keeps_one():
+    labels = torch.tensor([0] * 30 + [1] * 2)
+    rest, held_out = split_off(TensorDataset(torch.zeros(32, 1), labels), 0.1, seed=0)
+    assert torch.bincount(held_out.tensors[1]).tolist() == [3, 1]
+    assert torch.bincount(rest.tensors[1]).tolist() == [27, 1]
+    with pytest.raises(ValueError, match="class 1 has 1 image: too few to hold some out"):
+        split_off(TensorDataset(torch.zeros(31, 1), labels[:31]), 0.1, seed=0)
     for share in (0, 1, 1.5, -0.1):
         with pytest.raises(ValueError, match="must lie between 0 and 1"):
             split_off(TensorDataset(images(), LABELS), share, seed=0)
+
+
+def test_a_set_that_tells_no_labels_gives_a_share_of_all():
+    rest, held_out = split_off(Pairs(lambda i: (images()[i], 0)), 0.25, seed=0)
+    assert (len(rest), len(held_out)) == (9, 3)
+    assert sorted([*rest.indices, *held_out.indices]) == [*range(COUNT)]

@@ -159,41 +159,34 @@ def split_off(data: Dataset[Any], share: float, seed: int) -> tuple[Dataset[Any]
     between 0 and 1, or so small a set that a class would be missing on one side.
     """
     labels = known_labels(data)
-    indices = torch.arange(len(data)) if labels is None else labels  # type: ignore[arg-type]
-    kept, held_out = split_indices(indices, share, seed, stratify=labels is not None)
+    if labels is None:
+        labels = torch.zeros(len(data))  # type: ignore[arg-type]
+    kept, held_out = split_indices(labels, share, seed)
     if isinstance(data, TensorDataset):
         return TensorDataset(*data[kept]), TensorDataset(*data[held_out])
     return Subset(data, kept.tolist()), Subset(data, held_out.tolist())
 
 
 def split_indices(
-    labels: torch.Tensor, share: float, seed: int, *, stratify: bool = True
+    labels: torch.Tensor, share: float, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the indices that stay and those of the held-out `share`, both in rising order.
 
-    Raises ValueError as `split_off` does.
+    Each class gives its share, rounded, and one image at least. Raises ValueError as `split_off`.
     """
-    from sklearn.model_selection import train_test_split
-
     if not 0 < share < 1:
         raise ValueError(f"the share held out must lie between 0 and 1, got {share!r}")
-    classes = labels.cpu().numpy() if stratify else None
-    try:
-        parts = train_test_split(
-            torch.arange(len(labels)).numpy(), test_size=share, stratify=classes, random_state=seed
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"{len(labels)} images are too few to hold out {share:.0%} of each class: {error}"
-        ) from error
-    kept, held_out = (torch.from_numpy(part).sort().values for part in parts)
-    for label in labels.unique() if stratify else ():
-        if label not in labels[kept] or label not in labels[held_out]:
-            count = int((labels == label).sum())
+    generator = torch.Generator().manual_seed(seed)
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        members = (labels == label).nonzero().flatten().cpu()
+        count = max(1, round(share * len(members)))
+        if count == len(members):
             raise ValueError(
-                f"class {int(label)} has {count} images: too few for some on each side"
+                f"class {int(label)} has {count} image{'s' * (count > 1)}: too few to hold some out"
             )
-    return kept, held_out
+        held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
 
 
 def collate(pairs: Sequence[tuple[int, Any]], name: str) -> tuple[torch.Tensor, torch.Tensor]:
