@@ -1,24 +1,27 @@
 """The arithmetic of configs.py against the paper's tables and against real modules."""
 
+import ast
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from vgg_utils.configs import (
-    check_image_size,
     get_layers,
+    has_batch_norm,
     layer_configs,
     layer_names,
-    least_image_size,
+    min_size,
     summarise,
     total,
 )
-from vgg_utils.model import VGGNet, fully_convolutional
+from vgg_utils.model import VGGNet, fully_convolutional, make_layer
 
 SIX = list(layer_configs)
+TORCHVISION = [f"vgg{depth}{ending}" for depth in (11, 13, 16, 19) for ending in ("", "_bn")]
 
 
 def measured(net: nn.Module, image: torch.Tensor) -> list[tuple[tuple[int, ...], int]]:
@@ -128,10 +131,65 @@ def test_weight_layers_by_name():
     assert layer_names(layer_configs["A-LRN"])[:3] == ["conv1_1", "lrn1", "pool1"]
 
 
-def test_unknown_name_lists_the_six():
-    with pytest.raises(ValueError, match="VGG16") as error:
-        get_layers("VGG16")
-    assert all(repr(name) in str(error.value) for name in SIX)
+def test_four_configurations_are_those_of_torchvision():
+    vgg = pytest.importorskip("torchvision.models.vgg")
+    for name, channels in vgg.cfgs.items():
+        assert layer_configs[name] == [c if c == "M" else (3, c) for c in channels]
+
+
+def test_the_other_two_differ_from_their_neighbours_as_table_1_says():
+    """A-LRN is A with one normalisation; C is B with a 1x1 at the end of blocks 3, 4 and 5."""
+    with_lrn = layer_configs["A-LRN"]
+    assert with_lrn.index("LRN") == 1
+    assert [entry for entry in with_lrn if entry != "LRN"] == layer_configs["A"]
+    names, layers = layer_names("C"), layer_configs["C"]
+    ones = {name: entry for name, entry in zip(names, layers, strict=True) if entry[0] == 1}
+    assert ones == {"conv3_3": (1, 256), "conv4_3": (1, 512), "conv5_3": (1, 512)}
+    assert [entry for entry in layers if entry[0] != 1] == layer_configs["B"]
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvisions_names_mean_torchvisions_networks(name):
+    models = pytest.importorskip("torchvision.models")
+    with torch.device("meta"):
+        theirs = getattr(models, name)(weights=None)
+    norms = [module for module in theirs.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert has_batch_norm(name) == bool(norms)
+    rows = summarise(name)
+    assert total(rows).parameters == sum(parameter.numel() for parameter in theirs.parameters())
+    assert sum(row.name.startswith("bn") for row in rows) == len(norms)
+    (least,) = {weights.meta["min_size"] for weights in models.get_model_weights(name)}
+    assert least == (min_size(name), min_size(name))
+    assert name not in layer_configs
+
+
+def test_batch_norm_is_asked_for_by_a_name_alone():
+    assert not any(has_batch_norm(config) for config in (*SIX, layer_configs["D"]))
+    assert summarise("vgg16_bn") == summarise("D", batch_norm=True) != summarise("vgg16")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "VGG16",
+        "vgg-16",
+        "vgg16-bn",
+        "VGG16_bn",
+        "vgg16_BN",
+        "vgg16_bn_bn",
+        "vgg12",
+        "D_bn",
+        "d",
+        "",
+    ],
+)
+@pytest.mark.parametrize("function", [get_layers, layer_names, min_size, summarise])
+def test_unknown_name_lists_the_choices(function, name):
+    with pytest.raises(ValueError, match=f"unknown configuration {name!r}: choose") as error:
+        function(name)
+    choices = ast.literal_eval(str(error.value).partition("choose one of ")[2])
+    assert choices == SIX + sorted(TORCHVISION, key=lambda each: (each.endswith("_bn"), each))
+    assert all(get_layers(choice) for choice in choices)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +207,7 @@ def test_unknown_name_lists_the_six():
         64,
         None,
         "m",
+        np.array([3, 64]),
     ],
 )
 def test_malformed_entry_is_named_with_its_place(entry):
@@ -179,10 +238,18 @@ def test_counts_that_are_none_are_named(name, value):
 
 
 def test_a_name_will_do_wherever_layers_do():
-    assert layer_names("D") == layer_names(layer_configs["D"])
-    assert least_image_size("D") == 32
-    with pytest.raises(ValueError, match="at least 32"):
-        check_image_size("D", 10, 10)
+    assert layer_names("D") == layer_names(layer_configs["D"]) == layer_names("vgg16_bn")
+    assert min_size("D") == min_size(layer_configs["D"])
+    assert summarise("D") == summarise(layer_configs["D"])
+
+
+@pytest.mark.parametrize("layers", [[(3, 4)], [(3, 4), "M", (1, 4), "M", "LRN", "M"]])
+def test_min_size_is_the_least_that_the_pools_take(layers):
+    least = min_size(layers)
+    features = make_layer(1, layers)
+    assert features(torch.zeros(1, 1, least, least)).shape[2:] == (1, 1)
+    with pytest.raises((RuntimeError, ValueError)):
+        features(torch.zeros(1, 1, least - 1, least - 1))
 
 
 def test_too_small_an_image_names_the_least_size():

@@ -1,26 +1,59 @@
 """The helper module of the VGGNet book: what its notebooks share.
 
-`from vgg_utils import layer_configs, make_layer, VGGNet` works, and so does naming the file:
-`from vgg_utils.receptive_field import receptive_field` (the package's own attribute of that name is
-the file, not the function). PyTorch is imported on first use of the
-model, so that `import vgg_utils` stays fast.
+The names that readers use most come straight from the package, as in
+`from vgg_utils import VGGNet, fit, receptive_field`; every other name comes from its file, as in
+`from vgg_utils.configs import layer_names`. A file is read when one of its names is first asked
+for, so that `import vgg_utils` stays fast and needs no PyTorch.
 """
 
-from typing import Any
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from vgg_utils.configs import layer_configs
+if TYPE_CHECKING:  # a type checker would take the file for it
+    from vgg_utils.receptive_field import receptive_field as receptive_field
 
 __version__ = "0.1.0"
-__all__ = ["VGGNet", "layer_configs", "make_layer"]
 
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+_files = {
+    "VGGNet": "model",
+    "classify": "trained",
+    "evaluate": "evaluation",
+    "fit": "training",
+    "fully_convolutional": "model",
+    "grad_cam": "inside",
+    "layer_configs": "configs",
+    "load_dataset": "data",
+    "load_folder": "data",
+    "load_trained": "trained",
+    "make_layer": "model",
+    "predict": "evaluation",
+    "read_image": "images",
+    "receptive_field": "receptive_field",
+    "summarise": "configs",
+    "top_k_error": "evaluation",
+}
+__all__ = list(_files)
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("VGGNet", "make_layer"):
-        from vgg_utils import model
+    if name not in _files:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_files[name]}"), name)
 
-        return getattr(model, name)
-    raise AttributeError(f"module 'vgg_utils' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """A package whose `receptive_field` stays the function, whatever is imported when."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A file, once imported, becomes an attribute of its package, and would hide the function.
+        if not (name in _files and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

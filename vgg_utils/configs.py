@@ -1,8 +1,7 @@
 """The six configurations of Table 1 as data, and what arithmetic alone says of them.
 
 Nothing here needs PyTorch: output shapes, parameters, multiply-accumulates and activation sizes
-follow from the configuration. `tests/test_configs.py` holds them against Table 2 of the paper and
-against what real modules report.
+follow from the configuration.
 
 Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1, Tables 1 and 2.
 """
@@ -14,135 +13,43 @@ import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# A convolution is (kernel size, output channels); "M" is a 2x2 max-pool of stride 2; "LRN" is
-# local response normalisation. Every convolution has stride 1, keeps the map's size, and is
-# followed by a ReLU.
+# A convolution is (kernel size, output channels); it has stride 1, keeps the map's size, and a ReLU
+# follows it. "M" is a 2x2 max-pool of stride 2, "LRN" is local response normalisation.
 LayerSpec = tuple[int, int] | str
+
+
+def _pooled(*blocks: Sequence[LayerSpec]) -> list[LayerSpec]:
+    """Join blocks of layers, with a pool after each."""
+    return [entry for block in blocks for entry in (*block, "M")]
+
 
 #: The six configurations of Table 1, by name: lists of (kernel size, channels), "M" and "LRN".
 layer_configs: dict[str, list[LayerSpec]] = {
-    "A": [
-        (3, 64),
-        "M",
-        (3, 128),
-        "M",
-        (3, 256),
-        (3, 256),
-        "M",
-        (3, 512),
-        (3, 512),
-        "M",
-        (3, 512),
-        (3, 512),
-        "M",
-    ],
-    "A-LRN": [
-        (3, 64),
-        "LRN",
-        "M",
-        (3, 128),
-        "M",
-        (3, 256),
-        (3, 256),
-        "M",
-        (3, 512),
-        (3, 512),
-        "M",
-        (3, 512),
-        (3, 512),
-        "M",
-    ],
-    "B": [
-        (3, 64),
-        (3, 64),
-        "M",
-        (3, 128),
-        (3, 128),
-        "M",
-        (3, 256),
-        (3, 256),
-        "M",
-        (3, 512),
-        (3, 512),
-        "M",
-        (3, 512),
-        (3, 512),
-        "M",
-    ],
-    "C": [
-        (3, 64),
-        (3, 64),
-        "M",
-        (3, 128),
-        (3, 128),
-        "M",
-        (3, 256),
-        (3, 256),
-        (1, 256),
-        "M",
-        (3, 512),
-        (3, 512),
-        (1, 512),
-        "M",
-        (3, 512),
-        (3, 512),
-        (1, 512),
-        "M",
-    ],
-    "D": [
-        (3, 64),
-        (3, 64),
-        "M",
-        (3, 128),
-        (3, 128),
-        "M",
-        (3, 256),
-        (3, 256),
-        (3, 256),
-        "M",
-        (3, 512),
-        (3, 512),
-        (3, 512),
-        "M",
-        (3, 512),
-        (3, 512),
-        (3, 512),
-        "M",
-    ],
-    "E": [
-        (3, 64),
-        (3, 64),
-        "M",
-        (3, 128),
-        (3, 128),
-        "M",
-        (3, 256),
-        (3, 256),
-        (3, 256),
-        (3, 256),
-        "M",
-        (3, 512),
-        (3, 512),
-        (3, 512),
-        (3, 512),
-        "M",
-        (3, 512),
-        (3, 512),
-        (3, 512),
-        (3, 512),
-        "M",
-    ],
+    "A": _pooled([(3, 64)], [(3, 128)], [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2),
+    "A-LRN": _pooled([(3, 64), "LRN"], [(3, 128)], [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2),
+    "B": _pooled([(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2),
+    "C": _pooled(
+        [(3, 64)] * 2,
+        [(3, 128)] * 2,
+        [(3, 256)] * 2 + [(1, 256)],
+        [(3, 512)] * 2 + [(1, 512)],
+        [(3, 512)] * 2 + [(1, 512)],
+    ),
+    "D": _pooled([(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 3, [(3, 512)] * 3, [(3, 512)] * 3),
+    "E": _pooled([(3, 64)] * 2, [(3, 128)] * 2, [(3, 256)] * 4, [(3, 512)] * 4, [(3, 512)] * 4),
 }
+
+# torchvision's names for four of them; "_bn" after such a name adds batch normalisation.
+_TORCHVISION = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 
 
 class LayerSummary(NamedTuple):
     """What one layer costs for one image.
 
     `output_shape` is (channels, height, width), or (features,) after the flattening, which the
-    dense form has not.
-    `parameters` counts weights and biases. `macs` counts the multiply-accumulates of convolutions
-    and fully connected layers; a FLOP count is about twice that. `activations` is the number of
-    values the layer puts out; the ReLU works in place and adds none.
+    dense form lacks. `parameters` counts weights and biases, `macs` the multiply-accumulates of
+    convolutions and fully connected layers (FLOPs are about twice that), `activations` the values
+    that the layer puts out; a ReLU works in place and adds none.
     """
 
     name: str
@@ -155,16 +62,18 @@ class LayerSummary(NamedTuple):
 def get_layers(layer_config: str | Sequence[LayerSpec], width: float = 1.0) -> list[LayerSpec]:
     """Return a configuration's layers, checked, from its name or from a list of one's own.
 
+    Names are those of `layer_configs` and torchvision's "vgg11" to "vgg19", with or without "_bn".
     `width` multiplies every channel count (rounded, at least 1).
 
     Raises ValueError for an unknown name, something that is no list, a malformed entry (named with
     its position) or a width that is not a positive number.
     """
     if isinstance(layer_config, str):
-        if layer_config not in layer_configs:
-            known = ", ".join(repr(name) for name in layer_configs)
+        name = _TORCHVISION.get(layer_config.removesuffix("_bn"), layer_config)
+        if name not in layer_configs:
+            known = [*layer_configs, *_TORCHVISION, *(f"{each}_bn" for each in _TORCHVISION)]
             raise ValueError(f"unknown configuration {layer_config!r}: choose one of {known}")
-        layer_config = layer_configs[layer_config]
+        layer_config = layer_configs[name]
     elif not isinstance(layer_config, list | tuple):
         raise ValueError(
             f"a configuration is a name such as 'D' or a list of layers, got {layer_config!r}"
@@ -177,7 +86,7 @@ def get_layers(layer_config: str | Sequence[LayerSpec], width: float = 1.0) -> l
 
 
 def _checked(entry: LayerSpec, index: int, width: float) -> LayerSpec:
-    if entry in ("M", "LRN"):
+    if isinstance(entry, str) and entry in ("M", "LRN"):
         return entry
     if (
         isinstance(entry, tuple | list)
@@ -185,8 +94,7 @@ def _checked(entry: LayerSpec, index: int, width: float) -> LayerSpec:
         and all(type(value) is int and value > 0 for value in entry)
         and entry[0] % 2 == 1
     ):
-        kernel_size, channels = entry
-        return kernel_size, max(1, round(channels * width))
+        return entry[0], max(1, round(entry[1] * width))
     raise ValueError(
         f"layer {index} is {entry!r}: write 'M', 'LRN' or (kernel size, channels) "
         "with an odd kernel size, such as (3, 64)"
@@ -209,9 +117,14 @@ def layer_names(layer_config: str | Sequence[LayerSpec]) -> list[str]:
     return names
 
 
-def least_image_size(layer_config: str | Sequence[LayerSpec]) -> int:
-    """Return the least image side, in pixels, that leaves one value after the last pool."""
-    return 2 ** sum(entry == "M" for entry in get_layers(layer_config))
+def has_batch_norm(layer_config: str | Sequence[LayerSpec]) -> bool:
+    """Tell whether a configuration's name asks for batch normalisation, as "vgg16_bn" does."""
+    return isinstance(layer_config, str) and layer_config.endswith("_bn")
+
+
+def min_size(layer_config: str | Sequence[LayerSpec]) -> int:
+    """Return the smallest image side, in pixels, that leaves one value after the last pool."""
+    return 2 ** get_layers(layer_config).count("M")
 
 
 def summarise(
@@ -229,32 +142,32 @@ def summarise(
     """Count what every layer holds and does for one image, without building a tensor.
 
     The first row is the input itself. `image_size` is a side in pixels or (height, width). The
-    keyword arguments are those of `VGGNet`; with `batch_norm` each normalisation has its own row.
-    A row `avgpool` appears only where the pooling to `pool_size` changes the map, which at 224
-    pixels it does not (the paper has no such layer).
+    keyword arguments are those of `VGGNet`; with `batch_norm`, or a name that ends in "_bn", each
+    normalisation has its own row. A row `avgpool` appears only where the pooling to `pool_size`
+    changes the map, which at 224 pixels it does not (the paper has no such layer).
 
     With `dense` the rows are those of the fully convolutional form (Sect. 3.2): no average, and
     fc6 to fc8 at every place of the map where a window of `pool_size` fits. Their parameters stay.
 
     Raises ValueError as `get_layers` does, for a count that is not a positive integer, and for an
-    image smaller than the pools, or with `dense` the pools and fc6, allow.
+    image too small for the pools, or with `dense` for the pools and fc6.
     """
     layers = get_layers(layer_config, width)
+    batch_norm = batch_norm or has_batch_norm(layer_config)
     in_channels = positive("in_channels", in_channels)
     num_classes = positive("num_classes", num_classes)
     pool_size = positive("pool_size", pool_size)
     hidden_features = positive("hidden_features", hidden_features)
     sides = image_size if isinstance(image_size, tuple) else (image_size, image_size)
     if len(sides) != 2 or not all(type(side) is int for side in sides):
-        raise ValueError(
-            f"image_size must be a side in pixels or (height, width), got {image_size!r}"
-        )
+        raise ValueError(f"image_size must be a side in pixels or (height, width): {image_size!r}")
     height, width_px = sides
-    check_image_size(layers, height, width_px)
-    if dense and min(sides) < pool_size * least_image_size(layers):
+    smallest = min_size(layers) * (pool_size if dense else 1)
+    if min(sides) < smallest:
+        needs = "the dense form" if dense else f"{layers.count('M')} pools"
         raise ValueError(
-            f"an image of {height}x{width_px} pixels is too small for the dense form: each side "
-            f"needs at least {pool_size * least_image_size(layers)}"
+            f"an image of {height}x{width_px} pixels is too small for {needs}: "
+            f"each side needs at least {smallest}"
         )
 
     shape = (in_channels, height, width_px)
@@ -272,23 +185,20 @@ def summarise(
             shape = (out_channels, height, width_px)
         rows.append(LayerSummary(name, shape, parameters, macs, math.prod(shape)))
         if batch_norm and not isinstance(entry, str):
-            norm = name.replace("conv", "bn")
-            rows.append(LayerSummary(norm, shape, 2 * shape[0], 0, math.prod(shape)))
+            name = name.replace("conv", "bn")
+            rows.append(LayerSummary(name, shape, 2 * shape[0], 0, math.prod(shape)))
 
     pooled = (shape[0], pool_size, pool_size)
-    # How often fc6 to fc8 are applied: once to the pooled map, or wherever a window fits.
+    # fc6 to fc8 are applied once to the pooled map, or wherever a window of it fits.
     places = (shape[1] - pool_size + 1, shape[2] - pool_size + 1) if dense else ()
     if pooled != shape and not dense:
         rows.append(LayerSummary("avgpool", pooled, 0, 0, math.prod(pooled)))
     in_features = math.prod(pooled)
-    for name, features in zip(
-        ("fc6", "fc7", "fc8"), (hidden_features, hidden_features, num_classes), strict=True
-    ):
-        weights = in_features * features
-        shape, times = (features, *places), math.prod(places)
-        rows.append(
-            LayerSummary(name, shape, weights + features, weights * times, features * times)
-        )
+    outputs = {"fc6": hidden_features, "fc7": hidden_features, "fc8": num_classes}
+    for name, features in outputs.items():
+        shape, weights = (features, *places), in_features * features
+        macs = weights * math.prod(places)
+        rows.append(LayerSummary(name, shape, weights + features, macs, math.prod(shape)))
         in_features = features
     return rows
 
@@ -302,17 +212,6 @@ def total(rows: Sequence[LayerSummary]) -> LayerSummary:
         sum(row.macs for row in rows),
         sum(row.activations for row in rows),
     )
-
-
-def check_image_size(layer_config: str | Sequence[LayerSpec], height: int, width: int) -> None:
-    """Raise ValueError if an image of height x width pixels is too small for the pools."""
-    least = least_image_size(layer_config)
-    if min(height, width) < least:
-        pools = least.bit_length() - 1
-        raise ValueError(
-            f"an image of {height}x{width} pixels is too small for {pools} pools: "
-            f"each side needs at least {least}"
-        )
 
 
 def positive(name: str, value: int) -> int:

@@ -22,14 +22,7 @@ import torch.fx
 from torch import nn
 from torch.nn import functional as F
 
-from vgg_utils.configs import (
-    LayerSpec,
-    check_image_size,
-    get_layers,
-    layer_names,
-    least_image_size,
-    positive,
-)
+from vgg_utils.configs import LayerSpec, get_layers, layer_names, min_size, positive
 
 
 def make_layer(
@@ -68,7 +61,11 @@ def _check_images(x: torch.Tensor, in_channels: int, layers: Sequence[LayerSpec]
         raise ValueError(
             f"expected images of shape (N, {in_channels}, height, width), got {tuple(x.shape)}"
         )
-    check_image_size(layers, x.shape[2], x.shape[3])
+    if min(x.shape[2:]) < min_size(layers):
+        raise ValueError(
+            f"an image of {x.shape[2]}x{x.shape[3]} pixels is too small for "
+            f"{layers.count('M')} pools: each side needs at least {min_size(layers)}"
+        )
 
 
 class VGGNet(nn.Module):
@@ -134,7 +131,7 @@ class VGGNet(nn.Module):
     @property
     def image_size(self) -> int:
         """The side in pixels, 224 for the paper's nets, of which the last map is pool_size wide."""
-        return self.pool_size * least_image_size(self.layers)
+        return self.pool_size * min_size(self.layers)
 
 
 class FullyConvolutional(nn.Module):

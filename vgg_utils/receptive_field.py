@@ -1,39 +1,35 @@
 """Receptive field, jump and start of any chain of layers, and two ways to see them by gradient.
 
-The arithmetic needs no PyTorch. Coordinates are in input pixels along one axis, with the centre of
-pixel 0 at 0.5, so that pixel i covers the interval [i, i + 1].
+The arithmetic needs no PyTorch; `python -m vgg_utils.receptive_field D` prints it. Coordinates are
+in input pixels along one axis, pixel i covering the interval [i, i + 1].
 
-The recurrence is that of Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional
-Neural Networks", Distill, 2019. The effective receptive field is that of Luo, Li, Urtasun and
-Zemel, NeurIPS 2016. The paper itself argues from stacks of 3x3 layers in Sect. 2.3.
+Sources: Sect. 2.3 of the paper; Araujo, Norris and Sim, Distill, 2019 (the recurrence); Luo, Li,
+Urtasun and Zemel, NeurIPS 2016 (the effective receptive field).
 """
 
 from __future__ import annotations
 
+import copy
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    import torch
+from vgg_utils.configs import get_layers, positive
 
-# Modules that stay at one place of the map: they change neither the field nor the grid.
-_POINTWISE = {
-    "BatchNorm2d",
-    "Dropout",
-    "Dropout2d",
-    "ELU",
-    "GELU",
-    "Hardswish",
-    "Identity",
-    "LeakyReLU",
-    "LocalResponseNorm",
-    "PReLU",
-    "ReLU",
-    "ReLU6",
-    "SiLU",
-    "Sigmoid",
-    "Tanh",
-}
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# The layers that slide a window, and those that stay at one place of the map and so change neither
+# the field nor the grid: entries of a configuration and modules of torch.nn. No other will do.
+_POOLS = {"M"} | {f"{kind}Pool{n}d" for kind in ("Avg", "LP", "Max") for n in (1, 2, 3)}
+_WINDOWS = {"Conv1d", "Conv2d", "Conv3d"} | _POOLS
+_POINTWISE = (
+    {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "LRN", "LocalResponseNorm"}
+    | {"AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"}
+    | {"CELU", "ELU", "GELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity"}
+    | {"LeakyReLU", "LogSigmoid", "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU"}
+    | {"Sigmoid", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"}
+)
 
 
 class Layer(NamedTuple):
@@ -41,7 +37,7 @@ class Layer(NamedTuple):
 
     kernel_size: int
     stride: int = 1
-    padding: int = 0
+    padding: int | str = 0
     dilation: int = 1
     name: str | None = None
 
@@ -68,221 +64,192 @@ class ReceptiveField(NamedTuple):
         return centre - self.receptive_field / 2, centre + self.receptive_field / 2
 
 
-def receptive_field(layers: Iterable[Any]) -> list[ReceptiveField]:
-    """Follow the receptive field through a chain of layers; one row per layer.
+def receptive_field(layers: str | Iterable[Any]) -> list[ReceptiveField]:
+    """Follow the receptive field through a chain of layers; one row per layer with a window.
 
-    Each layer is a `Layer`, an entry of `layer_configs` ((kernel, channels), "M" or "LRN"), or a
-    PyTorch module with a square window (Conv2d, MaxPool2d, AvgPool2d), one that stays at its place
-    (ReLU and its kin, batch and local response normalisation, dropout; these get no row), or a
-    Sequential of these. So `receptive_field(layer_configs["D"])` and
-    `receptive_field(net.features)` both work.
+    The chain is a configuration's name, or layers in order: each a `Layer`, an entry of
+    `layer_configs`, a convolution or a max-, average or LP-pool of torch.nn, a layer of torch.nn
+    that stays at its place (activation, batch or local response normalisation, dropout), or a
+    Sequential of these, such as `net.features`. A subclass counts as the layer that it is derived
+    from if it leaves `forward` alone.
 
     With k' = d(k - 1) + 1 the width of a window of dilation d:
         field_l = field_(l-1) + (k'_l - 1) jump_(l-1)
         start_l = start_(l-1) + ((k'_l - 1) / 2 - padding_l) jump_(l-1)
         jump_l  = jump_(l-1) stride_l
 
-    Raises TypeError for something that is no such layer and ValueError for a size that cannot be.
+    Raises TypeError for any other layer, named with its index; ValueError for an unknown name, a
+    size that cannot be or differs between the axes, and circular padding.
     """
     rows: list[ReceptiveField] = []
-    jump, field, start = 1, 1, 0.5
-    for layer in _named(layers):
-        reach = layer.dilation * (layer.kernel_size - 1)
-        field += reach * jump
-        start += (reach / 2 - layer.padding) * jump
-        jump *= layer.stride
-        rows.append(
-            ReceptiveField(
-                layer.name or f"layer {len(rows) + 1}",
-                layer.kernel_size,
-                layer.stride,
-                layer.padding,
-                jump,
-                field,
-                start,
-                layer.dilation,
-            )
-        )
-    return rows
-
-
-def _named(layers: Iterable[Any]) -> list[Layer]:
-    """Read each entry as a Layer; name those that have no name by block and place."""
-    windows: list[Layer] = []
-    block, place = 1, 0
-    for index, entry in enumerate(_flat(layers)):
-        layer, is_pool = _read(entry, index)
-        if layer is None:
+    jump, field, start, block, place = 1, 1, 0.5, 1, 1
+    for index, entry in enumerate(_flat(get_layers(layers) if isinstance(layers, str) else layers)):
+        kind = _kind(entry)
+        if kind in _POINTWISE:
             continue
-        if layer.name is None and not isinstance(entry, Layer):
-            place += 1
-            layer = layer._replace(name=f"pool{block}" if is_pool else f"conv{block}_{place}")
-            if is_pool:
-                block, place = block + 1, 0
-        windows.append(layer)
-    return windows
+        size, stride, dilation, padding = _sizes(entry, kind, index)
+        reach = dilation * (size - 1)
+        field, start = field + reach * jump, start + (reach / 2 - padding) * jump
+        jump *= stride
+        if isinstance(entry, Layer):
+            name = entry.name or f"layer {len(rows) + 1}"
+        elif kind in _POOLS:  # by block and place, as in `layer_names`
+            name, block, place = f"pool{block}", block + 1, 1
+        else:
+            name, place = f"conv{block}_{place}", place + 1
+        rows.append(ReceptiveField(name, size, stride, padding, jump, field, start, dilation))
+    return rows
 
 
 def _flat(layers: Any) -> Iterator[Any]:
     """Yield the layers of a chain, those inside a Sequential in its place."""
-    if isinstance(layers, str):
-        raise TypeError(f"give the layers, such as layer_configs[{layers!r}], not a name")
-    if not isinstance(layers, Iterable):
-        raise TypeError(
-            f"{type(layers).__name__} is no chain of layers: give a list, or the convolutional "
-            "part of a network, such as net.features"
-        )
+    is_chain = isinstance(layers, list | tuple | Iterator) or _kind(layers) == "Sequential"
+    if not is_chain or isinstance(layers, Layer):
+        raise TypeError(f"{type(layers).__name__} is no chain of layers, as net.features or a list")
     for entry in layers:
-        if type(entry).__name__ == "Sequential":
-            yield from _flat(entry)
-        else:
-            yield entry
+        yield from _flat(entry) if _kind(entry) == "Sequential" else [entry]
 
 
-def _read(entry: Any, index: int) -> tuple[Layer | None, bool]:
-    """Return (the layer, or None if it has no window; whether it is a pool)."""
-    kind = type(entry).__name__
-    if entry == "M":
-        return Layer(2, stride=2), True
-    if entry == "LRN" or kind in _POINTWISE:
-        return None, False
-    if isinstance(entry, Layer):
-        layer, is_pool = entry, False
+def _kind(entry: Any) -> str:
+    """Return "M", "LRN", or by name the class of torch.nn that computes an entry, else ""."""
+    if isinstance(entry, str):
+        return entry if entry in ("M", "LRN") else ""
+    for cls in type(entry).__mro__:
+        if cls.__module__.startswith("torch.nn.modules."):
+            return cls.__name__
+        if "forward" in vars(cls) and not cls.__module__.startswith("torch."):
+            break  # a computation of its own
+    return ""
+
+
+def _sizes(entry: Any, kind: str, index: int) -> list[int]:
+    """Return kernel size, stride, dilation and padding of a layer."""
+    if kind == "M":
+        entry = Layer(2, stride=2)
     elif isinstance(entry, tuple | list) and len(entry) == 2:
-        layer, is_pool = Layer(entry[0], padding=entry[0] // 2), False
-    elif hasattr(entry, "kernel_size") and "Transpose" not in kind:
-        sizes = {
-            name: _square(getattr(entry, name, 1), name, index)
-            for name in ("kernel_size", "stride", "padding", "dilation")
-        }
-        if sizes["padding"] == "valid":
-            sizes["padding"] = 0
-        elif sizes["padding"] == "same":  # PyTorch puts the smaller half on the left
-            sizes["padding"] = sizes["dilation"] * (sizes["kernel_size"] - 1) // 2
-        layer, is_pool = Layer(**sizes), "Pool" in kind
-    else:
-        shown = repr(entry) if isinstance(entry, str | tuple | list) else kind
+        entry = Layer(entry[0], padding="same")
+    elif kind not in _WINDOWS and not isinstance(entry, Layer):
+        shown = repr(entry) if isinstance(entry, str | tuple | list) else type(entry).__name__
         raise TypeError(
-            f"layer {index} is {shown}, which has no window that slides: give a Layer, "
-            "(kernel size, channels), 'M', 'LRN' or a convolution or pooling module"
+            f"layer {index} is {shown}, not known to slide a window or to stay at its place: give "
+            "a Layer, (kernel size, channels), 'M', 'LRN', or a convolution or pool of torch.nn"
         )
-    least = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
-    for name, bound in least.items():
-        value = getattr(layer, name)
-        if type(value) is not int or value < bound:
+    if getattr(entry, "padding_mode", "zeros") == "circular":
+        raise ValueError(f"layer {index}: circular padding shows a unit the opposite border")
+    sizes: list[int] = []
+    for name, least in {"kernel_size": 1, "stride": 1, "dilation": 1, "padding": 0}.items():
+        value = getattr(entry, name, least)
+        value = value[0] if isinstance(value, tuple | list) and len(set(value)) == 1 else value
+        if value is None and kind in _POOLS:  # LPPool's stride
+            value = sizes[0]
+        elif name == "padding" and value in ("valid", "same"):  # PyTorch's left half is the smaller
+            value = 0 if value == "valid" else sizes[2] * (sizes[0] - 1) // 2
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
             raise ValueError(
-                f"layer {index}: {name} must be an integer of at least {bound}, got {value!r}"
+                f"layer {index}: {name} must be an integer of at least {least}, got {value!r}; "
+                "where the axes differ, follow each by itself with Layer(...)"
             )
-    return layer, is_pool
-
-
-def _square(value: Any, name: str, index: int) -> Any:
-    if not isinstance(value, tuple):
-        return value
-    if len(set(value)) != 1:
-        raise ValueError(
-            f"layer {index}: {name} {value} differs between the axes; "
-            "follow each axis by itself with Layer(...)"
-        )
-    return value[0]
+        sizes.append(int(value))
+    return sizes
 
 
 def gradient_probe(
-    module: torch.nn.Module,
-    image_size: int,
-    *,
-    in_channels: int = 3,
-    unit: tuple[int, int] | None = None,
-) -> torch.Tensor:
+    module: nn.Module, image_size: int, *, in_channels: int = 3, unit: tuple[int, int] | None = None
+) -> Tensor:
     """Ask the module itself which input pixels one output unit sees.
 
-    A copy of the module gets positive weights and averaging in place of max-pooling, so that no
-    path from a pixel to the unit can cancel or be switched off; then the gradient of the unit with
-    respect to a square image is positive exactly where the unit looks. Field, jump and start of
-    the copy are those of the module.
+    A copy gets positive weights, average pools for max-pools (modules, not calls of `F.max_pool2d`)
+    and no activations, so that no path from a pixel to the unit can cancel or be switched off; then
+    the unit's gradient on a square image is positive exactly where it looks.
 
     `unit` is (row, column) on the module's output map, by default the middle one. Returns the
-    gradient summed over channels, of shape (image_size, image_size).
+    gradient's magnitude summed over channels, of shape (image_size, image_size).
 
-    Raises ValueError for a dilated max-pool, which has no averaging twin, and for a module that
-    does not put out a map.
+    Raises ValueError for a max-pool without an averaging twin (dilated, fractional), a module that
+    cannot take the image or puts out no map, and a unit outside of the map.
     """
-    import copy
-
     import torch
-    from torch import nn
 
-    probe = nn.Sequential(copy.deepcopy(module)).double().cpu().eval()
-    for parent in probe.modules():
-        for name, child in parent.named_children():
-            if isinstance(child, nn.MaxPool2d):
-                if child.dilation not in (1, (1, 1)):
-                    raise ValueError("gradient_probe cannot replace a dilated max-pool")
-                window = (child.kernel_size, child.stride, child.padding, child.ceil_mode)
-                setattr(parent, name, nn.AvgPool2d(*window))
-            elif isinstance(child, nn.LocalResponseNorm | nn.BatchNorm2d):
-                setattr(parent, name, nn.Identity())
-    for parameter_name, parameter in probe.named_parameters():
-        fan_in = max(1, parameter[0].numel())
-        parameter.data.fill_(0.0 if parameter_name.endswith("bias") else 1.0 / fan_in)
-    image = torch.ones(1, in_channels, image_size, image_size, dtype=torch.float64)
-    return _unit_gradient(probe, image, unit)
+    probe = torch.nn.Sequential(copy.deepcopy(module)).double().cpu()
+    for path, child in list(probe.named_modules(remove_duplicate=False)):
+        parent, _, name = path.rpartition(".")
+        if _kind(child) in _POINTWISE:
+            setattr(probe.get_submodule(parent), name, torch.nn.Identity())
+        elif _kind(child) == "MaxPool2d" and child.dilation in (1, (1, 1)):
+            window = (child.kernel_size, child.stride, child.padding, child.ceil_mode)
+            setattr(probe.get_submodule(parent), name, torch.nn.AvgPool2d(*window))
+        elif "Max" in _kind(child):
+            raise ValueError(f"gradient_probe has no average to put in the place of {child}")
+    for path, parameter in probe.named_parameters():
+        fan_in = parameter[0].numel() if parameter.dim() else 1
+        parameter.data.fill_(0.0 if path.endswith("bias") else 1.0 / fan_in)
+    size, channels = positive("image_size", image_size), positive("in_channels", in_channels)
+    return _gradient(probe, [torch.ones(1, channels, size, size, device="cpu")], unit)
 
 
 def effective_receptive_field(
-    module: torch.nn.Module,
-    image_size: int,
-    *,
-    in_channels: int = 3,
-    samples: int = 16,
-    seed: int = 0,
-) -> torch.Tensor:
-    """Measure how much each input pixel matters to the middle output unit.
+    module: nn.Module, image_size: int, *, in_channels: int = 3, samples: int = 16, seed: int = 0
+) -> Tensor:
+    """Measure how much each input pixel matters to the middle output unit, in eval mode.
 
     The mean over random images (standard normal) of the gradient's magnitude, scaled to a maximum
     of 1; shape (image_size, image_size). Where the receptive field says what a unit can see, this
     says what it mostly looks at (Luo et al., 2016).
 
-    Raises ValueError for less than one sample, and for a module that does not put out a map.
+    Raises ValueError as `gradient_probe` does, for less than one sample, and if no pixel matters.
     """
-    import copy
-
     import torch
 
-    if samples < 1:
-        raise ValueError(f"samples must be at least 1, got {samples}")
-    module = copy.deepcopy(module).eval()
-    parameter = next(module.parameters(), torch.zeros(0))  # for its device and precision
-    generator = torch.Generator().manual_seed(seed)
-    total = torch.zeros(image_size, image_size)
-    for _ in range(samples):
-        image = torch.randn(1, in_channels, image_size, image_size, generator=generator)
-        total += _unit_gradient(module, image.to(parameter), None).cpu().float()
-    return total / total.max()
+    size, channels = positive("image_size", image_size), positive("in_channels", in_channels)
+    noise, draws = torch.Generator("cpu").manual_seed(seed), range(positive("samples", samples))
+    images = (torch.randn(1, channels, size, size, generator=noise, device="cpu") for _ in draws)
+    total = _gradient(module, images, None)
+    if not total.max() > 0:
+        raise ValueError("no pixel matters to the middle unit: its gradient is zero on every image")
+    return (total / total.max()).float()
 
 
-def _unit_gradient(
-    module: torch.nn.Module, image: torch.Tensor, unit: tuple[int, int] | None
-) -> torch.Tensor:
+def _gradient(module: nn.Module, images: Iterable[Tensor], unit: tuple[int, int] | None) -> Tensor:
+    """Sum up the magnitude of a unit's gradient; caller's mode and random states stay as found."""
     import torch
 
-    image = image.requires_grad_()
-    output = module(image)
-    if output.dim() != 4:
-        raise ValueError(
-            f"the module must put out a map of shape (1, channels, height, width), "
-            f"got {tuple(output.shape)}; pass its convolutional part, such as net.features"
-        )
-    row, column = unit or (output.shape[2] // 2, output.shape[3] // 2)
-    (gradient,) = torch.autograd.grad(output[0, :, row, column].sum(), image)
-    return gradient.abs().sum(dim=(0, 1))
+    gpus = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(gpus):
+        module = torch.nn.Sequential(copy.deepcopy(module)).eval()
+        for child in module.modules():
+            if hasattr(child, "inplace"):  # may overwrite what the gradient needs
+                vars(child)["inplace"] = False
+        total = torch.zeros((), dtype=torch.float64, device="cpu")
+        for image in images:
+            image = image.to(next(module.parameters(), image)).clone().requires_grad_()
+            try:
+                output = module(image.clone())
+            except RuntimeError as error:
+                raise ValueError(f"cannot take images {tuple(image.shape)}: {error}") from error
+            if not isinstance(output, torch.Tensor) or output.ndim != 4:
+                raise ValueError("no map of shape (1, channels, height, width): give net.features")
+            height, width = output.shape[2:]
+            row, column = unit or (height // 2, width // 2)
+            if not (0 <= row < height and 0 <= column < width):
+                raise ValueError(f"unit {unit} lies outside of the output map, {height}x{width}")
+            (gradient,) = torch.autograd.grad(output[0, :, row, column].sum(), image)
+            total = total + gradient.abs().sum(dim=(0, 1)).cpu()
+    return total
 
 
-def extent(gradient: torch.Tensor) -> tuple[int, int, int, int]:
+def extent(gradient: Tensor) -> tuple[int, int, int, int]:
     """Return (top, left, height, width), in pixels, of the part of a gradient map above zero."""
-    rows = gradient.sum(dim=1).nonzero()
-    columns = gradient.sum(dim=0).nonzero()
-    if not len(rows):
+    rows, columns = (gradient.sum(dim=dim).nonzero().flatten().tolist() for dim in (1, 0))
+    if not rows:
         raise ValueError("the gradient map is zero everywhere: the unit sees nothing")
-    top, left = int(rows[0]), int(columns[0])
-    return top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1
+    return rows[0], columns[0], rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+
+
+if __name__ == "__main__":
+    try:
+        table = receptive_field(sys.argv[1] if len(sys.argv) > 1 else "D")
+    except ValueError as error:
+        sys.exit(str(error))
+    print("layer    kernel  stride  field  jump  start")
+    for name, kernel_size, stride, _, jump, field, start, _ in table:
+        print(f"{name:8} {kernel_size:6} {stride:7} {field:6} {jump:5} {start:6}")
