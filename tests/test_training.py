@@ -360,7 +360,7 @@ def test_bar_shows_steps_loss_and_error_unless_not_wanted(digits, capfd):
     assert capfd.readouterr().err == ""
     (_, row) = fit(small_net(), digits.train, 0.1, epochs=2, batch_size=400)
     shown = capfd.readouterr().err
-    for text in ("6/6", "epoch=2", f"loss={row['train_loss']:.3f}", "error="):
+    for text in ("6/6", "epoch=2", f"train_loss={row['train_loss']:.3g}", "validation_error="):
         assert text in shown
 
 

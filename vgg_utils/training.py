@@ -38,7 +38,7 @@ from vgg_utils.distributed import (
 from vgg_utils.evaluation import predict, top_k_error
 from vgg_utils.model import unwrap
 from vgg_utils.seeds import preserve_random_state, set_seed
-from vgg_utils.user_data import as_dataset, check_dataset, check_teaches, known_labels, split_off
+from vgg_utils.user_data import as_datasets, check_dataset
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Row = dict[str, float]
@@ -79,16 +79,15 @@ def fit(
     """Train a classifier in place and return its history, one row per epoch.
 
     Arguments:
-        model: maps images (N, channels, H, W) to logits (N, classes). Frozen means frozen: a batch
-            normalisation whose parameters ask for no gradient keeps its statistics too.
+        model: maps images (N, channels, H, W) to logits (N, classes). Frozen means frozen: batch
+            normalisation whose parameters all ask for no gradient keeps its statistics too.
         train: a data set of pairs (image, label), or the two tensors (images, labels). Sets in
             memory are kept on the device if they fit into half its free memory. Of others, a pair
             is read when its batch comes, with random numbers of seed, epoch and index alone.
         validation: what each epoch's error is measured on: a set like `train`, or the share of
             `train` that is held out for it. None is a tenth if `patience` is given, else nothing.
-        test: looked at once, after the last epoch; the last row then has `test_loss` and
-            `test_error`. No decision may rest on it.
-        batch_size: images per step, over all processes. The paper's is 256, of 1.3 million images.
+        test: looked at once, after the last epoch, whose row then has `test_loss`, `test_error`.
+        epochs, batch_size: the paper's are 74, and 256 images a step, of 1.3 million.
         learning_rate, momentum, weight_decay: the paper's values by default.
         milestones: epochs after which the learning rate is divided by ten.
         patience: divide it by ten when the validation error has not fallen for this many epochs, as
@@ -105,7 +104,7 @@ def fit(
         compile: let torch.compile join operations; pays off in long runs.
         num_workers: processes that read images ahead of time, as in DataLoader. By default a GPU
             gets one for each core, at most 8, a CPU none. The result does not depend on it.
-        out: folder for checkpoints (after each epoch; the last two are kept) and history.json.
+        out: folder for history.json and checkpoints, after each epoch; the last two are kept.
         resume: go on from the newest good checkpoint in `out`, or begin if there is none. On the
             CPU the result is that of a run never interrupted, to the bit.
         save_every: a checkpoint after so many steps too, for long epochs.
@@ -113,20 +112,20 @@ def fit(
             in the checkpoints for `load_trained`.
         progress: show a bar.
 
-    Each row has `epoch` (from 1), `learning_rate`, `train_loss` (mean cross-entropy over the epoch,
-    with dropout and augmentation on), and with a validation set `validation_loss` and
+    A row has `epoch` (from 1), `learning_rate`, `train_loss` (mean cross-entropy over the epoch,
+    with dropout and augmentation), and with a validation set `validation_loss` and
     `validation_error` (top-1, percent).
 
-    Where torch.distributed is initialised, all processes call this alike and each takes its shard
-    of every batch. That is the training of one process, to rounding, but for two things: dropout
-    draws other masks, and batch normalisation takes the statistics of each process's shard alone
-    and keeps the running ones of rank 0.
+    If torch.distributed is initialised, all processes call this alike and each takes its shard of
+    every batch. That is the training of one process, to rounding, but for two things: dropout draws
+    other masks, and batch normalisation takes the statistics of each process's shard alone and
+    keeps the running ones of rank 0.
 
-    Raises ValueError, before the first step, for a setting out of range and for data that the model
-    cannot learn from; TrainingError as soon as the loss is not finite, or if memory runs out;
-    FileExistsError if `out` holds another run's checkpoints and `resume` is off; CheckpointError if
-    they cannot be used; OSError for an image that cannot be read, or if `out` cannot be written to
-    at the start. Later on that is a warning: training goes on, and what was saved stays.
+    Raises, before the first step, ValueError for a setting out of range and for data that the model
+    cannot learn from; FileExistsError if `out` holds another run's checkpoints and `resume` is off;
+    CheckpointError if they cannot be used; OSError if `out` cannot be written to (later on that is
+    a warning, and what was saved stays). TrainingError as soon as the loss is not finite, or if
+    memory runs out; OSError for an image that cannot be read.
     """
     epochs, batch_size = positive("epochs", epochs), positive("batch_size", batch_size)
     milestones = [positive("each epoch of milestones", epoch) for epoch in milestones]
@@ -149,9 +148,10 @@ def fit(
         channels_last = device.type == "cuda" or onednn
 
     with preserve_random_state(device), contextlib.ExitStack() as stack:
-        sets = _datasets(train, validation, test, patience, seed)
+        if validation is None and patience:
+            validation = 0.1
+        sets = as_datasets(train, validation, test, seed)
         looks = {name: check_dataset(data, name, model) for name, data in sets.items()}
-        check_teaches(known_labels(sets["training set"]))
         model.to(device)
         if channels_last:
             model.to(memory_format=torch.channels_last)
@@ -188,42 +188,22 @@ def fit(
             "preprocess": None if preprocess is None else dataclasses.asdict(preprocess),
             "pixel_range": pixels,
         }
-        run = _Run(model, batches, settings, about, device, amp_dtype, channels_last)
-        run.out, run.save_every = Path(out) if out is not None else None, save_every
-        if run.out is not None:
-            run.open(run.out, resume)
-        run.net = _wrapped(model, device, compile)
-        total = epochs * run.steps
-        quiet = not progress or rank_and_world_size()[0] > 0
-        done = min(run.steps_done, total)
-        bar = stack.enter_context(
-            tqdm(total=total, initial=done, unit="step", disable=quiet, leave=False)
+        folder = None if out is None else Path(out)
+        run = _Run(
+            model, batches, settings, about, device, amp_dtype, channels_last, folder, save_every
         )
+        if folder is not None:
+            run.open(folder, resume)
+        run.net = _wrapped(model, device, compile)
+        quiet = not progress or rank_and_world_size()[0] > 0
+        bar = tqdm(total=epochs * run.steps, unit="step", disable=quiet, leave=False)
+        stack.enter_context(bar).update(run.steps_done)
         while run.progress.epoch <= epochs:
             run.train_epoch(bar)
             row = run.end_epoch(last=run.progress.epoch == epochs)
-            error = row.get("validation_error", math.nan)
-            bar.set_postfix(
-                epoch=row["epoch"], loss=f"{row['train_loss']:.3f}", error=f"{error:.1f}%"
-            )
+            shown = {name: f"{row[name]:.3g}" for name in list(row)[2:]}
+            bar.set_postfix(epoch=row["epoch"], **shown)
     return run.progress.history
-
-
-def _datasets(
-    train: Data, validation: Data | float | None, test: Data | None, patience: int | None, seed: int
-) -> dict[str, Dataset[Any]]:
-    """Return the data sets that were given, by name; hold a validation set out if none was."""
-    train = as_dataset(train, "training set")
-    if validation is None and patience:
-        validation = 0.1
-    if isinstance(validation, int | float):
-        train, validation = split_off(train, validation, seed)
-    sets = {"training set": train}
-    if validation is not None:
-        sets["validation set"] = as_dataset(validation, "validation set")
-    if test is not None:
-        sets["test set"] = as_dataset(test, "test set")
-    return sets
 
 
 @dataclasses.dataclass
@@ -236,39 +216,37 @@ class _Progress:
     history: list[Row] = dataclasses.field(default_factory=list)
 
 
+@dataclasses.dataclass
 class _Run:
     """A run on its way: network, optimiser and `progress` change, all else is fixed.
 
     `settings` are what a checkpoint must share to be taken up; `about` is kept for its readers.
     """
 
-    out: Path | None = None
-    save_every: int | None = None
+    model: nn.Module
+    batches: dict[str, Batches]
+    settings: dict[str, Any]
+    about: dict[str, Any]
+    device: torch.device
+    amp_dtype: torch.dtype | None
+    channels_last: bool
+    out: Path | None
+    save_every: int | None
 
-    def __init__(
-        self,
-        model: nn.Module,
-        batches: dict[str, Batches],
-        settings: dict[str, Any],
-        about: dict[str, Any],
-        device: torch.device,
-        amp_dtype: torch.dtype | None,
-        channels_last: bool,
-    ) -> None:
-        self.model, self.batches, self.settings, self.about = model, batches, settings, about
-        self.device, self.amp_dtype, self.channels_last = device, amp_dtype, channels_last
-        self.train_set = batches["training set"]
-        self.net = model  # that one or, around it, what joins processes or operations
+    def __post_init__(self) -> None:
+        self.train_set = self.batches["training set"]
+        self.net = self.model  # that one or, around it, what joins processes or operations
         self.optimizer = torch.optim.SGD(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
-            lr=settings["learning_rate"],
-            momentum=settings["momentum"],
-            weight_decay=settings["weight_decay"],
+            [parameter for parameter in self.model.parameters() if parameter.requires_grad],
+            lr=self.settings["learning_rate"],
+            momentum=self.settings["momentum"],
+            weight_decay=self.settings["weight_decay"],
         )
-        self.scaler = torch.amp.GradScaler(device.type) if amp_dtype is torch.float16 else None
+        float16 = self.amp_dtype is torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type) if float16 else None
         self.progress = _Progress()
         order = torch.arange(len(self.train_set))
-        self.steps = len(split_batches(order, settings["batch_size"]))  # an epoch
+        self.steps = len(split_batches(order, self.settings["batch_size"]))  # an epoch
 
     @property
     def steps_done(self) -> int:

@@ -26,6 +26,24 @@ class Look(NamedTuple):
 SAMPLES = 8  # images of a data set that are looked at, evenly spread
 
 
+def as_datasets(train: Any, validation: Any, test: Any, seed: int) -> dict[str, Dataset[Any]]:
+    """Return the sets that are not None by name; a number holds that share out for validation.
+
+    Raises ValueError for what is no data set, with what would be, and for a training set that has
+    nothing to tell apart.
+    """
+    train = as_dataset(train, "training set")
+    if isinstance(validation, int | float):
+        train, validation = split_off(train, validation, seed)
+    labels = known_labels(train)
+    if labels is not None and len(labels) > 1 and bool((labels == labels[0]).all()):
+        raise ValueError(
+            f"all {len(labels)} training images have label {labels[0]}: there is nothing to learn"
+        )
+    given = {"training set": train, "validation set": validation, "test set": test}
+    return {name: as_dataset(data, name) for name, data in given.items() if data is not None}
+
+
 def as_dataset(data: Any, name: str) -> Dataset[Any]:
     """Return what was given for `name` ("training set", ...) as a map-style data set.
 
@@ -127,15 +145,6 @@ def check_labels(labels: torch.Tensor, name: str, classes: int) -> None:
         raise ValueError(
             f"labels of the {name} run from {low} to {high}; for a network of {classes} classes "
             f"they must lie between 0 and {classes - 1}{hint}"
-        )
-
-
-def check_teaches(labels: torch.Tensor | None) -> None:
-    """Raise ValueError if all labels of a training set are the same."""
-    if labels is not None and len(labels) > 1 and bool((labels == labels[0]).all()):
-        raise ValueError(
-            f"all {len(labels)} training images have label {int(labels[0])}: "
-            "there is nothing to tell apart"
         )
 
 
