@@ -49,7 +49,7 @@ bench: $(READY)  ## Measure speed and memory against peers, some minutes (ONLY=n
 	$(BIN)/python benchmarks/bench.py $(ONLY)
 
 address:  ## Write the repository's address everywhere: make address REPO=owner/name
-	@$(PYTHON) tools/address.py $(REPO)
+	@$(PYTHON) tools/address.py $(REPO) $(BRANCH)
 
 lock: $(READY)  ## Renew requirements.txt from pyproject.toml (UPGRADE=1 for the newest versions)
 	$(BIN)/python -m venv build/uv

@@ -1,8 +1,8 @@
 """What the site needs beyond Jupyter Book's settings: marked-up docstrings, and less of MathJax.
 
 Numbers, icons and weight need no code. A page's number is its place in _toc.yml, the icons are a
-style sheet (book/_static/icons.css), and a template (book/_templates) keeps the search index off the
-pages that do not search.
+style sheet (book/_static/icons.css), and a template (book/_templates) keeps the search index off
+the pages that do not search.
 """
 
 from __future__ import annotations
