@@ -1,4 +1,4 @@
-"""What holds the repository together: its address, arrows between modules, workflows, site check.
+"""What holds the repository together: its address, arrows between modules, budgets, workflows.
 
 The tests of the address work on a copy of the repository, never on the files themselves.
 """
@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-import vgg_utils
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import address  # noqa: E402
 
 REPOSITORY, BRANCH = address.read_setting(ROOT)
+ISSUE_FORMS = sorted(
+    path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"
+)
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -254,6 +255,30 @@ def test_a_planted_circle_is_found(tmp_path: Path) -> None:
     assert circles(tmp_path / "vgg_utils") == [["first", "second", "third"]]
 
 
+CORE = ["configs", "receptive_field", "model", "augmentation", "training", "evaluation"]
+
+
+def test_module_stays_an_evening_s_read() -> None:
+    """Lines of the six files that carry the paper, and of the whole package."""
+    lines = {
+        path.relative_to(ROOT / "vgg_utils").with_suffix("").as_posix(): len(
+            path.read_text(encoding="utf-8").splitlines()
+        )
+        for path in (ROOT / "vgg_utils").rglob("*.py")
+    }
+    core = {name: lines[name] for name in CORE}
+    assert sum(core.values()) <= 1650, core
+    assert sum(lines.values()) <= 5200, lines
+
+
+def test_formatting_has_no_exceptions() -> None:
+    """A layout that the formatter must not touch is a sign of settings that nobody agrees with."""
+    mark = re.compile(r"#\s*fmt\s*:")
+    files = [path for path in tracked(ROOT) if path.suffix == ".py"]
+    assert files
+    assert [path.name for path in files if mark.search(path.read_text("utf-8"))] == []
+
+
 def test_every_file_of_the_module_is_installed_with_it() -> None:
     """Setuptools takes folders with an __init__.py, and data files of the kinds it is told."""
     kinds = re.findall(r'^"\*" = \[(.*)\]$', read("pyproject.toml"), flags=re.MULTILINE)
@@ -267,27 +292,44 @@ def test_every_file_of_the_module_is_installed_with_it() -> None:
 # The files a reader or a robot relies on
 
 
-def test_citation_has_what_citing_needs_and_the_version_of_the_package() -> None:
+def test_citation_has_what_citing_needs() -> None:
     citation = yaml.safe_load(read("CITATION.cff"))
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors", "license", "url"} <= set(citation)
-    assert citation["version"] == vgg_utils.__version__
-    assert f'\nversion = "{vgg_utils.__version__}"\n' in read("pyproject.toml")
     assert citation["title"] == yaml.safe_load(read("_config.yml"))["title"]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "book/intro.md", "Makefile"])
+def test_version_stands_in_one_place() -> None:
+    """It is a literal, which setuptools reads without importing the package."""
+    code = ast.parse(read("vgg_utils/__init__.py"))
+    names = {
+        ast.unparse(node.targets[0]): node for node in code.body if isinstance(node, ast.Assign)
+    }
+    version = ast.literal_eval(names["__version__"].value)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert f"## [{version}]" in read("CHANGELOG.md")
+    assert not {"version", "date-released"} & set(yaml.safe_load(read("CITATION.cff")))
+    project = read("pyproject.toml").split("[project]\n")[1].split("\n[")[0]
+    assert not re.search(r"^version\b", project, flags=re.MULTILINE)
+    assert 'version = { attr = "vgg_utils.__version__" }' in read("pyproject.toml")
+
+
+PAGES = ["README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md"]
+IN_BOOK = ["book/intro.md", "book/reference/decisions.md"]
+
+
+@pytest.mark.parametrize("name", [*PAGES, *IN_BOOK, "Makefile", ".pre-commit-config.yaml"])
 def test_every_make_command_that_is_named_exists(name: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), flags=re.MULTILINE))
-    named = set(re.findall(r"(?:`|^|\s{4})make ([a-z]+)\b", read(name), flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), flags=re.MULTILINE))
+    named = set(re.findall(r"(?:`|^|\s{4}|entry: )make ([a-z-]+)", read(name), flags=re.MULTILINE))
     assert named <= targets, f"no such target: {sorted(named - targets)}"
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", [*PAGES, *IN_BOOK])
 def test_every_relative_link_leads_to_a_file(name: str) -> None:
     for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", read(name)):
         if not re.match(r"[a-z]+:", link):
-            assert (ROOT / link).exists(), f"{name} links to {link}"
+            assert (ROOT / name).parent.joinpath(link).exists(), f"{name} links to {link}"
 
 
 def test_lock_pins_every_package_and_what_pyproject_pins() -> None:
@@ -297,11 +339,49 @@ def test_lock_pins_every_package_and_what_pyproject_pins() -> None:
     assert set(re.findall(r'"(torch(?:vision)?==[^"]+)"', read("pyproject.toml"))) <= pins
 
 
+@pytest.mark.parametrize("path", ISSUE_FORMS, ids=lambda path: path.stem)
+def test_issue_form_is_one_that_github_takes(path: Path) -> None:
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {"name", "description", "body"} <= set(form) <= {"name", "description", "title", "body"}
+    ids = [field["id"] for field in form["body"]]
+    assert len(set(ids)) == len(ids)
+    for field in form["body"]:
+        assert field["type"] in ("input", "textarea")
+        assert field["attributes"]["label"]
+        assert set(field) <= {"type", "id", "attributes", "validations"}
+    assert any(field.get("validations", {}).get("required") for field in form["body"])
+
+
+def test_hook_refuses_long_subjects_alone() -> None:
+    """Of a commit's message, the first line has at most 72 characters; the body has no limit."""
+    hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"][0]["hooks"]
+    hook = next(hook for hook in hooks if hook["id"] == "subject")
+    assert hook["language"] == "pygrep"
+    assert hook["args"] == ["--multiline"]
+    refused = re.compile(hook["entry"].encode(), re.MULTILINE).search  # as pygrep does
+    assert not refused(b"s" * 72 + b"\n\n" + b"b" * 200)
+    assert refused(b"s" * 73 + b"\n\nbody")
+    assert refused(b"s" * 73)
+
+
 # The workflows
 
 
-def test_workflows_are_there() -> None:
+def test_workflows_and_forms_are_there() -> None:
     assert {path.name for path in WORKFLOWS} >= {"tests.yml", "publish.yml"}
+    assert {path.stem for path in ISSUE_FORMS} >= {"typo", "wrong_number", "exercise"}
+
+
+def test_ci_runs_what_make_runs() -> None:
+    """Who has no make, and the workflow on systems without it, get the same commands."""
+    recipes = re.findall(
+        r"^\t\$\(BIN\)/(ruff .*|mypy .*|zizmor .*)$", read("Makefile"), re.MULTILINE
+    )
+    assert len(recipes) == 4
+    for recipe in recipes:
+        assert recipe in read(".github/workflows/tests.yml"), recipe
+        assert recipe.replace("--quiet ", "") in read("README.md"), recipe
+    assert re.findall(r"^make (\S+)", read(".ci/run"), re.MULTILINE) == ["test", "test-slow"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
