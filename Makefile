@@ -18,21 +18,28 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 SITE := $(BIN)/jupyter-book build . --all -q -W -n --keep-going > /dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve notebooks results bench address lock clean
+.PHONY: help book check test test-slow serve notebooks results bench address lock clean
 
 help:  ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s%s\n", $$1, $$2}'
 
 book: $(READY)  ## Build the site into _build/html
 	$(SITE)
 	@echo
 	@echo "The book is built. Open _build/html/index.html, or run \`make serve\`."
 
-test: $(READY)  ## Check the code, run every notebook and every test
+check: $(READY)  ## Check form and types of the code, and the workflows, in seconds
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy vgg_utils
+	$(BIN)/mypy vgg_utils tools benchmarks
+	$(BIN)/zizmor --quiet --offline .github
+
+test: check  ## Check the code, run every notebook and every test but the slow ones
 	$(BIN)/python -m pytest -q
+
+# One at a time: a notebook then has the machine's cores to itself, as a reader's has.
+test-slow: $(READY)  ## Prove what takes longer: each notebook with all threads, and disturbed
+	$(BIN)/python -m pytest -q -m slow --numprocesses 0 tests
 
 serve: $(READY)  ## Serve the built site on http://localhost:8000 (PORT=... for another)
 	@test -e _build/html/index.html || $(SITE)
@@ -48,8 +55,8 @@ results: $(READY)  ## Repeat the measured experiments, some 45 minutes (ONLY=nam
 bench: $(READY)  ## Measure speed and memory against peers, some minutes (ONLY=name for one)
 	$(BIN)/python benchmarks/bench.py $(ONLY)
 
-address:  ## Write the repository's address everywhere: make address REPO=owner/name
-	@$(PYTHON) tools/address.py $(REPO)
+address:  ## Write the repository's address everywhere (REPO=owner/name, BRANCH=... if not main)
+	@$(PYTHON) tools/address.py $(REPO) $(BRANCH)
 
 lock: $(READY)  ## Renew requirements.txt from pyproject.toml (UPGRADE=1 for the newest versions)
 	$(BIN)/python -m venv build/uv

@@ -108,7 +108,7 @@ def stepper(name: str, size: Size, fast: bool = False) -> Run:
     """
     gpu = size.device == "cuda"
     layout = torch.channels_last if fast else torch.contiguous_format
-    model = network(name).to(size.device, memory_format=layout)
+    model = network(name).to(size.device).to(memory_format=layout)
     optimizer = sgd(model)
     images = torch.randn(size.batch, 3, size.image, size.image).to(size.device)
     images = images.contiguous(memory_format=layout)

@@ -8,6 +8,7 @@ He's rule. With batch normalisation every network starts by He's rule alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def on(device: str) -> Any:
 def rows(shared: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the variants: plain networks by name, and those with batch normalisation."""
 
-    def variant(config: str | list[LayerSpec], **more: bool) -> dict[str, Any]:
+    def variant(config: str | Sequence[LayerSpec], **more: bool) -> dict[str, Any]:
         from_a = {"from_a": True} if more.pop("from_a", False) else {}
         return {"model": {**shared, "layer_config": config, **more}, **from_a}
 

@@ -69,7 +69,8 @@ def train_and_evaluate(settings: Settings, seed: int, folder: Path) -> dict[str,
     scales = evaluation_scales(low if low == high else (low, high), STEP)
     every = ",".join(map(str, scales))
     labels = data.test.tensors[1]
-    measures, histories = {}, {}
+    measures: dict[str, float] = {}
+    histories = {}
     found: dict[str, Ways] = {}
 
     def error(posteriors: torch.Tensor) -> float:

@@ -153,7 +153,8 @@ def localisation(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     start = base.net if settings["start"] == "classifier" else untrained(settings, seed)
     torch.manual_seed(seed)
     model = box_regressor(start, SEEN if settings["regression"] == "PCR" else 1)
-    train = BoxedImages(*(part[: settings["boxes"]] for part in base.train[:3]), base.train.classes)
+    images, labels, boxes = (part[: settings["boxes"]] for part in base.train[:3])
+    train = BoxedImages(images, labels, boxes, base.train.classes)
     with torch.enable_grad():
         losses = fit_boxes(
             model, train, size=SIZE, layers=settings["layers"], seed=seed, **settings["fit"]
