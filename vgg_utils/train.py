@@ -71,90 +71,77 @@ FOR_FIT = (
 DESCRIPTION = """\
 Train a configuration of Table 1 with the paper's recipe (Sect. 3.1). Without
 options: A, an eighth as wide, on the embedded digits, in seconds."""
-
-
-def _epilog() -> str:
-    rows = [*DEFAULTS.items(), ("a folder", FOLDER), ("the paper", PAPER)]
-    table = "\n".join(
-        f"  {name:<11}{row.size:>4} px{row.width:>8g}{row.hidden:>8}{row.epochs:>8}"
-        f"{row.batch_size:>8}  {row.augmentation}"
-        for name, row in rows
-    )
-    head = f"  {'':<11}{'size':>7}{'width':>8}{'hidden':>8}{'epochs':>8}{'batch':>8}  augmentation"
-    return f"""\
+EPILOG = """\
 defaults by data set:
-{head}
 {table}
 
 Digits and scenes need no network. A folder holds train/ and val/, in each one
 folder of images for every class; with test/ too, val/ is for validation.
 
 Several processes: torchrun --nproc-per-node 2 -m vgg_utils.train ..."""
+SCALE = """of scenes: range of the digit's side in pixels (default: 16 48); of image files: range
+of the smallest side before the crop (default: 8/7 of the crop; paper: 256 512)"""
+PATIENCE = """divide the rate by ten after N epochs without a lower validation error (default: 5;
+the paper gives no number)"""
 
 
 def _parser() -> argparse.ArgumentParser:
+    head = f"  {'':<11}{'size':>7}{'width':>8}{'hidden':>8}{'epochs':>8}{'batch':>8}  augmentation"
+    rows = [
+        f"  {name:<11}{row.size:>4} px{row.width:>8g}{row.hidden:>8}{row.epochs:>8}"
+        f"{row.batch_size:>8}  {row.augmentation}"
+        for name, row in {**DEFAULTS, "a folder": FOLDER, "the paper": PAPER}.items()
+    ]
     parser = argparse.ArgumentParser(
         prog="python -m vgg_utils.train",
         usage="%(prog)s [options]",
         description=DESCRIPTION,
-        epilog=_epilog(),
+        epilog=EPILOG.format(table="\n".join([head, *rows])),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-
-    def add(group: argparse._ArgumentGroup, name: str, help: str, **options: object) -> None:
-        if options.get("type") and not options.get("metavar"):
-            options["metavar"] = {int: "N", float: "X"}[options["type"]]  # type: ignore[index]
-        group.add_argument(f"--{name}", help=help, **options)  # type: ignore[arg-type]
-
-    data = parser.add_argument_group("data")
+    add = parser.add_argument_group("data").add_argument
     names = f"{', '.join(DEFAULTS)} or the path of a folder (default: digits)"
-    add(data, "dataset", names, default="digits", metavar="NAME")
-    add(data, "data-dir", "for what is downloaded (default: data)", default="data", metavar="DIR")
-    add(data, "size", "side of the images in pixels (default: see below)", type=int)
-    scale = "of scenes: range of the digit's side in pixels (default: 16 48); of image files: range"
-    scale += " of the smallest side before the crop (default: 8/7 of the crop; paper: 256 512)"
-    add(data, "scale", scale, type=int, nargs=2, metavar=("LOW", "HIGH"))
-    add(data, "no-augment", "train on the images as they are", action="store_true")
+    add("--dataset", default="digits", metavar="NAME", help=names)
+    add("--data-dir", default="data", metavar="DIR", help="for what is downloaded (default: data)")
+    add("--size", type=int, metavar="N", help="side of the images in pixels (default: see below)")
+    add("--scale", type=int, nargs=2, metavar=("LOW", "HIGH"), help=SCALE)
+    add("--no-augment", action="store_true", help="train on the images as they are")
     held_out = "share of the training set held out, by which --patience decides (default: 0.1)"
-    add(data, "validation", held_out, type=float, default=0.1)
+    add("--validation", type=float, default=0.1, metavar="X", help=held_out)
 
-    network = parser.add_argument_group("network")
-    add(network, "config", "Table 1 (default: A)", choices=CONFIGS, default="A", metavar="NAME")
-    add(network, "width", "factor on all channels (paper: 1)", type=float)
-    add(network, "hidden", "length of fc6 and fc7 (paper: 4096)", type=int)
+    add = parser.add_argument_group("network").add_argument
+    add("--config", choices=CONFIGS, default="A", metavar="NAME", help="Table 1 (default: A)")
+    add("--width", type=float, metavar="X", help="factor on all channels (paper: 1)")
+    add("--hidden", type=int, metavar="N", help="length of fc6 and fc7 (paper: 4096)")
     side = "side of the map given to fc6 (default: a 32nd of the size, at most 7; paper: 7)"
-    add(network, "pool-size", side, type=int)
-    add(network, "dropout", "default: 0.5, the paper's", type=float, default=0.5)
-    norm = "normalise after each convolution; paper: none"
-    add(network, "batch-norm", norm, action="store_true")
-    add(network, "init", "default: he", choices=["he", "xavier", "pytorch"], default="he")
+    add("--pool-size", type=int, metavar="N", help=side)
+    add("--dropout", type=float, default=0.5, metavar="P", help="default: 0.5, the paper's")
+    add("--batch-norm", action="store_true", help="normalise after each convolution; paper: none")
+    add("--init", choices=["he", "xavier", "pytorch"], default="he", help="default: he")
 
-    training = parser.add_argument_group("training")
-    add(training, "epochs", "passes over the training set (paper: 74)", type=int)
-    add(training, "batch-size", "images per step (paper: 256)", type=int)
-    rate = "default: 0.01, the paper's"
-    add(training, "learning-rate", rate, type=float, default=0.01)
-    add(training, "momentum", "default: 0.9, the paper's", type=float, default=0.9)
-    add(training, "weight-decay", "default: 5e-4, the paper's", type=float, default=5e-4)
-    patience = "divide the rate by ten after N epochs without a lower validation error (default: 5;"
-    add(training, "patience", patience + " the paper gives no number)", type=int)
+    add = parser.add_argument_group("training").add_argument
+    add("--epochs", type=int, metavar="N", help="passes over the training set (paper: 74)")
+    add("--batch-size", type=int, metavar="N", help="images per step (paper: 256)")
+    add("--learning-rate", type=float, default=0.01, metavar="X", help="default: 0.01, the paper's")
+    add("--momentum", type=float, default=0.9, metavar="X", help="default: 0.9, the paper's")
+    add("--weight-decay", type=float, default=5e-4, metavar="X", help="default: 5e-4, the paper's")
+    add("--patience", type=int, metavar="N", help=PATIENCE)
     instead = "divide the rate by ten after these epochs instead"
-    add(training, "milestones", instead, type=int, nargs="+", default=[], metavar="EPOCH")
-    add(training, "seed", "default: 0", type=int, default=0)
+    add("--milestones", type=int, nargs="+", default=[], metavar="EPOCH", help=instead)
+    add("--seed", type=int, default=0, metavar="N", help="default: 0")
 
-    machine = parser.add_argument_group("machine")
-    add(machine, "device", "cpu, cuda, mps (default: cuda where there is one)")
+    add = parser.add_argument_group("machine").add_argument
+    add("--device", help="cpu, cuda, mps (default: cuda where there is one)")
     auto = "default: auto, which is half precision on GPUs"
-    add(machine, "precision", auto, choices=["auto", *PRECISIONS], default="auto")
-    add(machine, "compile", "use torch.compile", action="store_true")
+    add("--precision", choices=["auto", *PRECISIONS], default="auto", help=auto)
+    add("--compile", action="store_true", help="use torch.compile")
     workers = "processes that read image files (default: one a core with a GPU, at most 8; else 0)"
-    add(machine, "num-workers", workers, type=int)
+    add("--num-workers", type=int, metavar="N", help=workers)
 
-    saving = parser.add_argument_group("saving")
-    add(saving, "out", "write history.json and the last two checkpoints here", metavar="DIR")
-    resume = "go on from the last checkpoint in --out, if any"
-    add(saving, "resume", resume, action="store_true")
-    add(saving, "save-every", "a checkpoint every N steps, besides epochs", type=int)
+    add = parser.add_argument_group("saving").add_argument
+    add("--out", metavar="DIR", help="write history.json and the last two checkpoints here")
+    add("--resume", action="store_true", help="go on from the last checkpoint in --out, if any")
+    add("--save-every", type=int, metavar="N", help="a checkpoint every N steps, besides epochs")
     return parser
 
 
