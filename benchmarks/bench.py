@@ -65,10 +65,9 @@ def ratios(
     return found
 
 
-def summary(case: Case, found: Sequence[float], times: int = 1) -> dict[str, Any]:
+def summary(case: Case, found: Sequence[float]) -> dict[str, Any]:
     """Return median and quartiles of the ratios (at least two), and whether the target is met."""
-    each = [1 + (ratio - 1) / times for ratio in found]
-    low, middle, high = statistics.quantiles(each, n=4, method="inclusive")
+    low, middle, high = statistics.quantiles(found, n=4, method="inclusive")
     return {
         "question": case.question,
         "ratio": round(middle, 4),
@@ -94,7 +93,7 @@ def run(names: Sequence[str], size: Size, repeats: int) -> dict[str, Any]:
             case = CASES[name]
             ours, base = case.build(size)
             found = ratios(ours, base, pairs[name], returned=case.returned, after_each=bar.update)
-            results[name] = summary(case, found, case.times(size))
+            results[name] = summary(case, found)
             # Said at once, so that a run that is stopped has told what it knew.
             bar.write(f"{name}: {results[name]['ratio']:.3f}", file=sys.stderr)
             del ours, base  # two large networks at a time, not all of them
