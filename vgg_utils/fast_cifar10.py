@@ -176,7 +176,7 @@ def train(
     Raises ValueError for data it cannot learn from, TrainingError when the loss is not finite.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with preserve_random_state(device), contextlib.ExitStack() as stack:
+    with preserve_random_state(), contextlib.ExitStack() as stack:
         torch.manual_seed(seed)
         stack.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         torch.backends.cudnn.benchmark = True  # try all algorithms, keep the fastest

@@ -27,16 +27,17 @@ def set_seed(*place: int) -> None:
 
 
 @contextlib.contextmanager
-def preserve_random_state(device: torch.device | str = "cpu") -> Iterator[None]:
-    """Put the global generators, the device's included, back to where they were found."""
-    device = torch.device(device)
+def preserve_random_state() -> Iterator[None]:
+    """Put the global generators, those of GPUs included, back to where they were found."""
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    on_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
         yield
     finally:
         torch.set_rng_state(states[0])
         np.random.set_state(states[1])
         random.setstate(states[2])
-        if on_device is not None:
-            torch.cuda.set_rng_state(on_device, device)
+        torch.cuda.set_rng_state_all(on_gpus)
+        if on_mps is not None:
+            torch.mps.set_rng_state(on_mps)

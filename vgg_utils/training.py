@@ -147,7 +147,7 @@ def fit(
         onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()
         channels_last = device.type == "cuda" or onednn
 
-    with preserve_random_state(device), contextlib.ExitStack() as stack:
+    with preserve_random_state(), contextlib.ExitStack() as stack:
         if validation is None and patience:
             validation = 0.1
         sets = as_datasets(train, validation, test, seed)
