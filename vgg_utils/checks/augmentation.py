@@ -23,7 +23,7 @@ def _mirror(answer: Any) -> str | None:
     table = f"""
 5.2 is {known and 0.3 < share < 0.7 and drawn}: It mirrors the same images every time: draw them.
   {like(batch.flip(2)).any()}: Some images are upside down: the last axis is the width.
-  {like(batch.flip(1)).any()}: In some, red and blue have changed places: the last axis is the width.
+  {like(batch.flip(1)).any()}: In some, red and blue changed places: the last axis is the width.
   {not known}: Some images are neither as they were nor mirrored left to right.
   {alike}: All images of the batch came back alike: draw anew for each of them.
   {not 0.3 < share < 0.7}: Half of the images should be mirrored, and this was {share:.0%} of 200.

@@ -16,7 +16,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-CHECKS: dict[str, Callable[[Any], str | None]] = {}
+Check = Callable[[Any], str | None]
+CHECKS: dict[str, Check] = {}
+TABLES: dict[str, Callable[[], str]] = {}
 SLIPS = {
     -1: "The size is right, but the sign is turned.",
     100: "That is a hundredth of it: a share, where per cent or points are wanted.",
@@ -34,31 +36,30 @@ def check(exercise: str, answer: Any) -> None:
 
     An answer of `...` counts as not given yet. Raises ValueError for an unknown exercise.
     """
-    if exercise not in CHECKS:
-        raise ValueError(f"no exercise {exercise!r}: choose one of {', '.join(sorted(CHECKS))}")
+    if exercise not in CHECKS | TABLES:
+        known = ", ".join(sorted(CHECKS | TABLES))
+        raise ValueError(f"no exercise {exercise!r}: choose one of {known}")
     if answer is ...:
         print(f"{exercise}: no answer yet.\nReplace the ... and run the cell again.")
         return
     try:
-        complaint = CHECKS[exercise](answer)
+        if exercise in TABLES:
+            complaint = look_up(exercise, TABLES[exercise](), a_number(answer))
+        else:
+            complaint = CHECKS[exercise](answer)
     except NotYet as problem:
         complaint = str(problem)
     print(f"{exercise}: right." if complaint is None else f"{exercise}: not yet. {complaint}")
 
 
-def exercise(name: str) -> Callable[[Callable[[Any], str | None]], None]:
+def exercise(name: str) -> Callable[[Check], None]:
     """Make a function the check: of the answer, it returns what is wrong with it, or None."""
     return lambda function: CHECKS.update({name: function})
 
 
 def numbers(*names: str) -> Callable[[Callable[[], str]], None]:
     """Make a function that returns a table the check of exercises that ask for one number."""
-
-    def register(table: Callable[[], str]) -> None:
-        for name in names:
-            CHECKS[name] = lambda answer, name=name: look_up(name, table(), a_number(answer))
-
-    return register
+    return lambda table: TABLES.update(dict.fromkeys(names, table))
 
 
 def look_up(name: str, table: str, answer: float = math.nan) -> str | None:

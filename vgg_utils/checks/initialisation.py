@@ -70,14 +70,14 @@ def _measured_start(answer: Any) -> str | None:
     if not wrong:
         return None
     old, new = ([size(x) for x in found.values()] for found in (before, after))
-    behind_relu = [size(x.relu()) for x in after.values()]
+    behind = all(close(size(x.relu()), 1) for x in list(after.values())[:-1])
     unchanged = all(map(close, old, new))
     deviation = all(close(x.std().item(), 1) for x in after.values())
     table = f"""
 4.3 is False: A layer's size depends on all before it: measure it after those are set.
   {unchanged}: The network is as it was: change layer.weight in place, under torch.no_grad().
-  {all(close(s, 1) for s in behind_relu[:-1])}: That is 1 behind the ReLU. Measure inside the hook: the
-    network's ReLUs work in place and overwrite what the layer itself puts out.
+  {behind}: It is 1 behind the ReLU, and should be 1 for what the layer itself puts out. Measure
+    inside the hook: the network's ReLUs work in place and overwrite the output afterwards.
   {deviation}: Divide by the root mean square, not by the standard deviation.
   {close(new[0], 1 / old[0])}: Divide by the size, not by its square.
   {close(new[0], old[0] ** 2)}: Divide by the size, do not multiply.
@@ -147,9 +147,11 @@ def _diagnoses(answer: Any) -> str | None:
         return f"Give a dict such as {{'P': 'dead layer'}}; this is {type(answer).__name__}."
     known = sorted(ailment for ailment, _, _ in BROKEN.values())
     for name, (ailment, symptom, _) in BROKEN.items():
-        given = answer.get(name)
+        if name not in answer:
+            return f"Each of {', '.join(BROKEN)} needs a diagnosis; {name} has none."
+        given = answer[name]
         if given not in known:
-            return f"{name}: {given!r} is no diagnosis on the list: {', '.join(map(repr, known))}."
+            return f"{name}: {given!r} is not on the list. Choose among {str(known)[1:-1]}."
         if given != ailment:
             return f"{name} has another ailment than {given!r}: {symptom}."
     return None

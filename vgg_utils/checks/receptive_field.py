@@ -50,8 +50,8 @@ def _tables() -> str:
   {field(*tight)}: That is with pools of 2x2. AlexNet's are 3x3 with stride 2: they overlap.
   {field(*unstrided)}: The strides are missing: each multiplies the jump of the layers after it.
   {field((11, 1), *alexnet[1:])}: The first convolution's stride of 4 is missing.
+  {field(*poolless)}: That is the field after conv2, or without pools: these double the jump.
 {earlier}
-  {field(*poolless)}: The pools are missing: they widen the field and double the jump.
   {jump}: That is the jump; the question is about the receptive field.
   {doubled}: That is the rule behind 308: a pool doubles the jump, not the field.
   {late}: A layer's own stride does not count for itself: add (k - 1) jumps, then multiply.

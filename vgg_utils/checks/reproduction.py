@@ -59,7 +59,7 @@ def _tables() -> str:
   {of_five}: 2.78 is t for five seeds; with more seeds t is smaller.
   {seeds - 1}: With one more seed the margin falls below 0.8 for the first time.
 {others}
-7.3 is {last - best} +- 0.006: Take each seed's last error less its lowest; then the mean of the five.
+7.3 is {last - best} +- 0.006: For each seed: its last error less its lowest one. Then the mean.
   {best - last}: The size is right; the best epoch is lower, so last less best is not negative.
   {most}: That is the largest of the five gains; take their mean.
   {last}: That is the mean error of the last epoch; subtract that of each seed's best epoch.

@@ -58,9 +58,9 @@ def _gradient_of_unequal_shares(answer: Any) -> str | None:
     got = call(answer, given, list(sizes), how=how, shape=(2, 3))
     changed = not torch.equal(torch.stack(given), gradients)
     summed = (torch.tensor(sizes).view(3, 1, 1) * gradients).sum(0)
+    right = alike(got, summed / sum(sizes)) and not changed
     table = f"""
-9.2 is {alike(got, summed / sum(sizes)) and not changed}: Multiply each gradient by its share's size,
-    add up, and divide by all images.
+9.2 is {right}: Multiply each gradient by its share's size, add up, and divide by all images.
   {changed}: The function changes the gradients that it is given; make new tensors.
   {alike(got, gradients.mean(0))}: That is the plain average, right for equal shares.
   {alike(got, gradients.sum(0))}: Those are means: weigh each by its number of images.
