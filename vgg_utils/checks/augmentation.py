@@ -1,12 +1,10 @@
 """The exercise on mirroring a batch (chapter 5)."""
 
-from typing import Any
-
 from vgg_utils.checks.base import call, exercise, look_up
 
 
 @exercise("5.2")
-def _mirror(answer: Any) -> str | None:
+def _mirror(answer: object) -> str | None:
     import torch
 
     batch = torch.rand(200, 3, 5, 5, generator=torch.Generator().manual_seed(0))

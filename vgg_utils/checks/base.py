@@ -65,7 +65,7 @@ def numbers(*names: str) -> Callable[[Callable[[], str]], None]:
 def look_up(name: str, table: str, answer: float = math.nan) -> str | None:
     """Return what the table says of an answer to the exercise: None where it is right."""
     (rows,) = re.findall(
-        rf"^{name} is (.*(?:\n  .*)*)", re.sub("\n {3,}", " ", table), re.MULTILINE
+        rf"^{re.escape(name)} is (.*(?:\n  .*)*)", re.sub("\n {3,}", " ", table), re.MULTILINE
     )
     (right, otherwise), *mistakes = (row.strip().split(": ", 1) for row in rows.splitlines())
     if _fits(answer, right):
@@ -96,15 +96,11 @@ def _fits(answer: float, values: str) -> bool:
     return False
 
 
-def is_number(answer: Any) -> bool:
-    return isinstance(answer, int | float) and not isinstance(answer, bool)
-
-
 def a_number(answer: Any) -> Any:
     """Return a number, also one in an array or tensor; raises NotYet for anything else."""
     if getattr(answer, "shape", None) is not None and math.prod(answer.shape) == 1:
         answer = answer.item()
-    if not is_number(answer):
+    if isinstance(answer, bool) or not isinstance(answer, int | float):
         raise NotYet(f"The answer should be a number, and this is {type(answer).__name__}.")
     if not abs(answer) < 1e300:  # a NaN is not below either
         raise NotYet("The answer should be a number of ordinary size.")

@@ -1,7 +1,5 @@
 """Exercises on the six configurations and what they cost (chapter 3)."""
 
-from typing import Any
-
 from vgg_utils.checks.base import exercise, look_up, numbers
 from vgg_utils.configs import LayerSpec, get_layers, layer_configs, summarise, total
 
@@ -39,7 +37,7 @@ def _tables() -> str:
 
 
 @exercise("3.2")
-def _five_by_five_twin(answer: Any) -> str | None:
+def _five_by_five_twin(answer: object) -> str | None:
     if not isinstance(answer, list):
         return f"Give a list such as [(5, 64), 'M']; this is {type(answer).__name__}."
     twin: list[LayerSpec] = []
@@ -67,7 +65,7 @@ def _five_by_five_twin(answer: Any) -> str | None:
 
 
 @exercise("3.3")
-def _dominant_layer_at_32(answer: Any) -> str | None:
+def _dominant_layer_at_32(answer: object) -> str | None:
     if not isinstance(answer, str):
         return f"Give a layer's name, such as 'conv1_1'; this is {type(answer).__name__}."
     small, large = ({row.name: row.macs for row in summarise("D", size)} for size in (32, 224))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vgg_utils.checks.base import exercise, is_number, look_up, numbers
+from vgg_utils.checks.base import a_number, exercise, look_up, numbers
 from vgg_utils.configs import summarise, total
 
 
@@ -48,9 +48,7 @@ def _neither_first(answer: Any) -> str | None:
     for values in pair:
         if not isinstance(values, list | tuple) or len(values) != 3:
             return form + " Each has three numbers."
-        if not all(map(is_number, values)):
-            return form
-        if not min(values) >= 0 or not abs(sum(values) - 1) < 1e-3:
+        if not min(map(a_number, values)) >= 0 or not abs(sum(values) - 1) < 1e-3:
             return "A posterior's numbers are at least 0 and sum to 1."
 
     def first(values: Any) -> int | None:

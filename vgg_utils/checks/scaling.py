@@ -1,7 +1,6 @@
 """Exercises on fast machines and many of them (chapter 9)."""
 
 import math
-from typing import Any
 
 from vgg_utils.checks.base import alike, call, exercise, look_up, numbers
 from vgg_utils.configs import summarise, total
@@ -49,7 +48,7 @@ def _tables() -> str:
 
 
 @exercise("9.2")
-def _gradient_of_unequal_shares(answer: Any) -> str | None:
+def _gradient_of_unequal_shares(answer: object) -> str | None:
     import torch
 
     gradients = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))

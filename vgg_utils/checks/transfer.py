@@ -1,13 +1,11 @@
 """The exercise on giving published weights the pixels they were trained on (chapter 8)."""
 
-from typing import Any
-
 from vgg_utils.checks.base import alike, call, exercise, look_up
 from vgg_utils.records import load_record
 
 
 @exercise("8.3")
-def _from_torchvision_to_the_authors(answer: Any) -> str | None:
+def _from_torchvision_to_the_authors(answer: object) -> str | None:
     import torch
 
     # The numbers of IMAGENET1K_V1; a test compares them with torchvision's.

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, name_rows, write_beside
+from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, beside, name_rows
 
 
 def dot_rows(
@@ -35,7 +35,7 @@ def dot_rows(
         axis.plot(x, y, marker, color=colour, markersize=8, label=name)
         if value_format is not None:
             for value, height in places:
-                write_beside(axis, format(value, value_format), value, height, 8)
+                beside(axis, format(value, value_format), value, height, 8)
     name_rows(axis, labels)
     axis.margins(x=0.1)
     axis.locator_params(axis="x", nbins=6)
@@ -48,13 +48,13 @@ def step_rows(axis: Axes, labels: Sequence[str], values: Sequence[float]) -> Non
     """Draw a descent, from the top: each row's bar runs from the value above to its own."""
     margin = 0.15 * (max(values) - min(values))
     axis.plot(values[0], 0, "o", color=BLUE, markersize=8)
-    write_beside(axis, f"{values[0]:.1f}", values[0], 0, -8)
+    beside(axis, f"{values[0]:.1f}", values[0], 0, -8)
     for row, (before, after) in enumerate(pairwise(values), start=1):
         axis.barh(row, before - after, left=after, height=0.5, color=BLUE)
         axis.plot([before, before], [row - 1, row + 0.25], color=GREY, linewidth=1, zorder=0.5)
-        write_beside(axis, f"{after:.1f}", after, row, -5)
+        beside(axis, f"{after:.1f}", after, row, -5)
         change = f"{after - before:+.1f}".replace("-", "\N{MINUS SIGN}")
-        write_beside(axis, change, before, row, 5, color=GREY)
+        beside(axis, change, before, row, 5, color=GREY)
     name_rows(axis, labels, shade=False)
     axis.set_xlim(min(values) - margin, max(values) + margin)
     axis.grid(False)

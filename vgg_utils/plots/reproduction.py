@@ -7,17 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from vgg_utils.plots.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    WIDTH,
-    name_rows,
-    rings,
-    write_beside,
-)
+from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, beside, name_rows, rings
 
 
 def paper_beside_ours(
@@ -38,7 +28,7 @@ def paper_beside_ours(
     for row, value in enumerate(paper):
         if value is not None:
             left.plot(value, row, "D", color=GREY, markersize=7)
-            write_beside(left, f"{value:.1f}", value, row, 8)
+            beside(left, f"{value:.1f}", value, row, 8)
     for index, (name, column) in enumerate(ours.items()):
         look = {"color": (BLUE, ORANGE, GREEN, PURPLE)[index], "marker": "os^v"[index]}
         shift = 0.36 * (index - (len(ours) - 1) / 2)

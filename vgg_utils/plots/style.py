@@ -89,7 +89,7 @@ def name_rows(axis: Axes, labels: Sequence[str], *, shade: bool = True) -> None:
         axis.axhspan(row - 0.5, row + 0.5, color="#F3F3F3", linewidth=0, zorder=0)
 
 
-def write_beside(axis: Axes, text: str, x: float, y: float, points: float, **options: Any) -> None:
+def beside(axis: Axes, text: str, x: float, y: float, points: float, **options: Any) -> None:
     """Write to the right of a place, so many points off; or with fewer than 0 to the left of it."""
     side = "right" if points < 0 else "left"
     axis.annotate(

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from vgg_utils.plots.style import BLUE, GREY, ORANGE, WIDTH, name_rows, rings, write_beside
+from vgg_utils.plots.style import BLUE, GREY, ORANGE, WIDTH, beside, name_rows, rings
 
 
 def training_curves(histories: Sequence[Sequence[dict[str, float]]]) -> Figure:
@@ -56,7 +56,7 @@ def seed_rows(axis: Axes, results: Mapping[str, Sequence[float]]) -> None:
         mean, spread = statistics.mean(values), statistics.stdev(values)
         rings(axis, values, row + 0.2, marker="o", color=GREY)
         axis.errorbar(mean, row - 0.12, xerr=spread, fmt="s", color=BLUE, markersize=6, capsize=4)
-        write_beside(axis, f"{mean:.1f}", max(mean + spread, *values), row, 7)
+        beside(axis, f"{mean:.1f}", max(mean + spread, *values), row, 7)
     name_rows(axis, list(results))
     axis.margins(x=0.2)
     axis.set_xlim(left=0)
