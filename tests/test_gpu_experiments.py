@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from experiments import EXPERIMENTS, evaluation_photos, fast  # noqa: E402
+from experiments import EXPERIMENTS, evaluation, fast_cifar10  # noqa: E402
 
 from vgg_utils.data import ImageData, read_image  # noqa: E402
 from vgg_utils.evaluation import evaluate, top_k_error  # noqa: E402
@@ -30,7 +30,7 @@ def cifar10(monkeypatch):
     images = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     half = TensorDataset(images + labels[:, None, None, None] / 5, labels)
     data = ImageData(half, half, [str(label) for label in range(10)], torch.zeros(3))
-    monkeypatch.setattr(fast, "cifar10", lambda folder: data)
+    monkeypatch.setattr(fast_cifar10, "cifar10", lambda folder: data)
     monkeypatch.setattr(torch, "compile", lambda model: model)
     told = []
 
@@ -38,7 +38,7 @@ def cifar10(monkeypatch):
         told.append((len(data.train), recipe, options))
         return real_train(data, recipe, **options)
 
-    monkeypatch.setattr(fast, "train_fast", spy)
+    monkeypatch.setattr(fast_cifar10, "train_fast", spy)
     return told
 
 
@@ -53,7 +53,7 @@ def tiny(name, variant, **changes):
 
 @pytest.mark.parametrize("variant", EXPERIMENTS["fast_cifar10"].variants)
 def test_fast_run_reports_the_last_epoch_and_the_seconds(variant, cifar10):
-    outcome = fast.fast(tiny("fast_cifar10", variant), 1, Path())
+    outcome = fast_cifar10.fast(tiny("fast_cifar10", variant), 1, Path())
     last = outcome["history"][-1]
     assert [row["epoch"] for row in outcome["history"]] == [1, 2]
     assert outcome["measures"] == {
@@ -91,12 +91,12 @@ def test_every_trick_is_turned_off_once():
 
 def test_numbers_are_the_defaults_of_the_recipe():
     numbers = {f.name: f.default for f in fields(Recipe) if not isinstance(f.default, bool)}
-    assert numbers == fast.NUMBERS
+    assert numbers == fast_cifar10.NUMBERS
 
 
 def test_subset_is_another_one_for_every_seed_and_tested_at_the_end(cifar10):
     settings = tiny("fast_cifar10_subset", "everything", train_size=32, test_size=20)
-    outcomes = [fast.fast(settings, seed, Path()) for seed in (1, 2)]
+    outcomes = [fast_cifar10.fast(settings, seed, Path()) for seed in (1, 2)]
     for outcome, (count, _, options) in zip(outcomes, cifar10, strict=True):
         assert count == 32 and options["device"] == "cpu"
         assert [set(row) for row in outcome["history"]] == [
@@ -104,8 +104,8 @@ def test_subset_is_another_one_for_every_seed_and_tested_at_the_end(cifar10):
             {"epoch", "train_loss", "test_error"},
         ]
         assert outcome["measures"] == {"test_error": outcome["history"][-1]["test_error"]}
-    data = fast.cifar10(None)
-    first, again, other = (fast.subset(data, settings, seed) for seed in (1, 1, 2))
+    data = fast_cifar10.cifar10(None)
+    first, again, other = (fast_cifar10.subset(data, settings, seed) for seed in (1, 1, 2))
     assert torch.equal(first.train.tensors[1], again.train.tensors[1])
     assert not torch.equal(first.train.tensors[0], other.train.tensors[0])
     assert torch.equal(first.test.tensors[0], data.test.tensors[0][:20])
@@ -120,7 +120,7 @@ def test_vgg16_is_d_with_all_its_channels_and_trains(cifar10):
     assert settings["fit"]["epochs"] <= 30
     settings["model"]["width"] = 1 / 32
     settings["fit"] |= {"epochs": 2, "batch_size": 16, "drop_at": [1]}
-    outcome = fast.vgg16(settings, 3, Path())
+    outcome = fast_cifar10.vgg16(settings, 3, Path())
     rates = [row["learning_rate"] for row in outcome["history"]]
     assert rates == pytest.approx([0.05, 0.005])
     assert outcome["measures"] == {"test_error": outcome["history"][-1]["test_error"]}
@@ -129,7 +129,7 @@ def test_vgg16_is_d_with_all_its_channels_and_trains(cifar10):
 
 def test_vgg16_also_goes_through_the_fast_loop(cifar10):
     settings = tiny("vgg16_cifar10", "D's convolutions in the fast loop")
-    outcome = fast.vgg16(settings, 3, Path())
+    outcome = fast_cifar10.vgg16(settings, 3, Path())
     assert cifar10[0][2]["layers"] == "D"
     assert set(outcome["measures"]) == {"test_error", "train_seconds"}
 
@@ -137,7 +137,7 @@ def test_vgg16_also_goes_through_the_fast_loop(cifar10):
 @pytest.mark.parametrize(("there", "name"), [(True, "cuda"), (False, "cpu")])
 def test_runs_go_to_the_gpu_where_there_is_one(there, name, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert fast.device() == name
+    assert fast_cifar10.device() == name
 
 
 PHOTOS = ["evaluation_photos", "evaluation_flowers"]
@@ -176,7 +176,7 @@ def test_photos_are_trained_on_at_s_and_looked_at_in_every_way(name, number, tmp
     scale = [32, 64] if number else [40, 40]
     settings = tiny(name, variant, scale=scale, **TINY_PHOTOS)
     trained = {}
-    real = evaluation_photos.train
+    real = evaluation.train_on_photos
 
     def spy(config, data, settings, seed):
         assert data.train.transform.scale == tuple(scale) and data.train.transform.size == 32
@@ -185,8 +185,8 @@ def test_photos_are_trained_on_at_s_and_looked_at_in_every_way(name, number, tmp
         trained[config] = model
         return model, history
 
-    monkeypatch.setattr(evaluation_photos, "train", spy)
-    outcome = evaluation_photos.train_and_evaluate(settings, 1, tmp_path)
+    monkeypatch.setattr(evaluation, "train_on_photos", spy)
+    outcome = evaluation.photos(settings, 1, tmp_path)
     measures = outcome["measures"]
     if number == 0:
         assert set(measures) == {f"D dense {q}" for q in ("36", "40", "44", "36,40,44")}
@@ -198,7 +198,7 @@ def test_photos_are_trained_on_at_s_and_looked_at_in_every_way(name, number, tmp
         f"D+E {what}" for what in three
     }
     # The same by other means: whole photographs read anew, both protocols in one call, and fused.
-    data = evaluation_photos.load_photos(settings, tmp_path)
+    data = evaluation.load_photos(settings, tmp_path)
     photos = [
         (read_image(path) - data.mean[:, None, None], label) for path, label in data.test.samples
     ]
@@ -218,11 +218,11 @@ def test_imagenette_is_read_in_one_version_for_every_s(monkeypatch, tmp_path):
 
     def load(root, size, scale):
         asked.append((size, scale))
-        return evaluation_photos.load_folder(tmp_path / "photos", size=size, scale=scale)
+        return evaluation.load_folder(tmp_path / "photos", size=size, scale=scale)
 
-    monkeypatch.setattr(evaluation_photos, "load_imagenette", load)
+    monkeypatch.setattr(evaluation, "load_imagenette", load)
     for variant in EXPERIMENTS["evaluation_photos"].variants.values():
         settings = {**EXPERIMENTS["evaluation_photos"].common, **variant}
-        data = evaluation_photos.load_photos(settings, tmp_path)
+        data = evaluation.load_photos(settings, tmp_path)
         assert list(data.train.transform.scale) == variant["scale"]
     assert asked == [(128, (146, 293))] * 3

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import results  # noqa: E402
-from experiments import EXPERIMENTS, depth  # noqa: E402
+from experiments import EXPERIMENTS, reproduction  # noqa: E402
 from experiments.base import Experiment  # noqa: E402
 
 from vgg_utils.configs import layer_configs  # noqa: E402
@@ -215,9 +215,9 @@ def test_deep_network_of_the_depth_study_starts_with_the_layers_of_a_trained_a(t
         },
         "fit": {"epochs": 1, "batch_size": 20, "learning_rate": 1e-9},
     }
-    model, history = depth.train_one(settings, 3, tmp_path, "cpu")
+    model, history = reproduction.train_one(settings, 3, tmp_path, "cpu")
     first = {**settings, "from_a": False, "model": {**settings["model"], "layer_config": "A"}}
-    start, _ = depth.train_one(first, 3, tmp_path, "cpu")
+    start, _ = reproduction.train_one(first, 3, tmp_path, "cpu")
     ours, theirs = weight_layers(model), weight_layers(start)
     for name in ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"):
         assert torch.allclose(ours[name].weight, theirs[name].weight, atol=1e-6), name
@@ -229,7 +229,7 @@ def test_deep_network_of_the_depth_study_starts_with_the_layers_of_a_trained_a(t
 
 def test_twin_of_b_has_a_5x5_layer_for_each_pair_and_sees_as_far():
     field = lambda layers: receptive_field(make_layer(3, layers))[-1].receptive_field  # noqa: E731
-    assert field(depth.TWIN) == field(layer_configs["B"]) == 156
-    assert [entry for entry in depth.TWIN if entry != "M"] == [
+    assert field(reproduction.TWIN) == field(layer_configs["B"]) == 156
+    assert [entry for entry in reproduction.TWIN if entry != "M"] == [
         (5, channels) for channels in (64, 128, 256, 512, 512)
     ]

@@ -2,11 +2,12 @@
 
 from experiments import (
     augmentation,
-    depth,
     evaluation,
-    evaluation_photos,
-    fast,
+    fast_cifar10,
     initialisation,
+    inside,
+    localisation,
+    reproduction,
     training,
     transfer,
 )
@@ -14,10 +15,11 @@ from experiments import (
 EXPERIMENTS = {
     **initialisation.EXPERIMENTS,
     **training.EXPERIMENTS,
-    **depth.EXPERIMENTS,
     **augmentation.EXPERIMENTS,
     **evaluation.EXPERIMENTS,
+    **reproduction.EXPERIMENTS,
+    **localisation.EXPERIMENTS,
     **transfer.EXPERIMENTS,
-    **fast.EXPERIMENTS,
-    **evaluation_photos.EXPERIMENTS,
+    **inside.EXPERIMENTS,
+    **fast_cifar10.EXPERIMENTS,
 }

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from experiments.base import Experiment, Settings, new_network, subset
+from experiments.base import PAD, Experiment, Settings, fit_network, new_network, subset
 from experiments.training import SMALL_A
-from vgg_utils.augmentation import colour_statistics, random_flip, random_scale_crop, shift_colours
 from vgg_utils.data import ImageData, digit_scenes, load_cifar10, load_scenes
 from vgg_utils.evaluation import predict, top_k_error
 from vgg_utils.model import VGGNet
-from vgg_utils.training import fit
 
-SIDE, PAD = 32, 4  # an image, and the empty border it gets on each side before it is cropped
+SIDE = 32
 FIXED = [SIDE + 2 * PAD] * 2  # this S leaves the digit as large as it is
 JITTER = [SIDE, SIDE + 4 * PAD]  # 0.8 to 1.2 times as large
 SHOWN = range(19, 30)  # what JITTER makes of a digit of 24 pixels: 19.2 to 28.8
@@ -26,41 +21,9 @@ NO_DROPOUT = {**SMALL_A, "batch_norm": True, "dropout": 0.0}
 SHORT = {"epochs": 8, "batch_size": 16, "drop_at": [6]}
 
 
-def augmentation(
-    settings: Settings, data: ImageData, seed: int
-) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """Return what settings["augment"] asks for, or None where it asks for nothing.
-
-    `scale`: S_min and S_max of the padded image, of which a window of its old size is cut; with
-    `once`, one S is drawn for the whole run. `flip`: mirror half. `colours`: the standard deviation
-    of alpha in the colour shift.
-    """
-    wanted = settings.get("augment", {})
-    if not wanted:
-        return None
-    empty = -data.mean.mean().item()  # black, or paper, less the mean
-    scale = wanted.get("scale")
-    if wanted.get("once"):
-        generator = torch.Generator().manual_seed(seed)
-        scale = [int(torch.randint(scale[0], scale[1] + 1, (), generator=generator))] * 2
-    colours = colour_statistics(data.train.tensors[0]) if "colours" in wanted else None
-
-    def augment(images: torch.Tensor) -> torch.Tensor:
-        if scale:
-            images = random_scale_crop(F.pad(images, (PAD,) * 4, value=empty), SIDE, tuple(scale))
-        if wanted.get("flip"):
-            images = random_flip(images)
-        if colours:
-            images = shift_colours(images, colours, wanted["colours"])
-        return images
-
-    return augment
-
-
 def _train(settings: Settings, data: ImageData, seed: int) -> tuple[VGGNet, list[dict[str, float]]]:
     model = new_network(settings, seed, data)
-    augment = augmentation(settings, data, seed)
-    return model, fit(model, data, augment=augment, seed=seed, progress=False, **settings["fit"])
+    return model, fit_network(model, data, settings, seed)
 
 
 def scenes(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:

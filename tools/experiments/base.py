@@ -8,14 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from vgg_utils.augmentation import random_flip, random_shift
+from vgg_utils.augmentation import (
+    colour_statistics,
+    random_flip,
+    random_scale_crop,
+    random_shift,
+    shift_colours,
+)
 from vgg_utils.data import ImageData, load_cifar10, load_digits, load_scenes
 from vgg_utils.model import VGGNet
 from vgg_utils.training import fit
 
 Settings = Mapping[str, Any]
+PAD = 4  # the empty border that an image gets on each side before it is scaled and cropped
 
 
 @dataclass(frozen=True)
@@ -58,21 +66,43 @@ def subset(data: ImageData, settings: Settings, seed: int) -> ImageData:
     )
 
 
+def device() -> str:
+    """Return where the experiments for a GPU run; without one, as in the tests, the processor."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def augmentation(
-    settings: Settings, data: ImageData
+    settings: Settings, data: ImageData, seed: int
 ) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """Return what settings["augment"] asks for: shift by so many pixels, flip, both or nothing."""
+    """Return what settings["augment"] asks for, or None where it asks for nothing.
+
+    `scale`: S_min and S_max of the image padded by `PAD`, of which a window of its old size is cut;
+    with `once`, one S is drawn for the whole run. `flip`: mirror half. `colours`: the standard
+    deviation of alpha in the colour shift. `shift`: move by up to so many pixels.
+    """
     wanted = settings.get("augment", {})
+    if not wanted:
+        return None
     empty = -data.mean.mean().item()  # black, or paper, less the mean
+    scale = wanted.get("scale")
+    if wanted.get("once"):
+        generator = torch.Generator().manual_seed(seed)
+        scale = [int(torch.randint(scale[0], scale[1] + 1, (), generator=generator))] * 2
+    colours = colour_statistics(data.train.tensors[0]) if "colours" in wanted else None
 
     def augment(images: torch.Tensor) -> torch.Tensor:
+        if scale:
+            padded = F.pad(images, (PAD,) * 4, value=empty)
+            images = random_scale_crop(padded, images.shape[-1], tuple(scale))
         if wanted.get("flip"):
             images = random_flip(images)
+        if colours:
+            images = shift_colours(images, colours, wanted["colours"])
         if wanted.get("shift"):
             images = random_shift(images, wanted["shift"], empty)
         return images
 
-    return augment if wanted else None
+    return augment
 
 
 def new_network(settings: Settings, seed: int, data: ImageData) -> VGGNet:
@@ -85,7 +115,7 @@ def fit_network(
     model: VGGNet, data: ImageData, settings: Settings, seed: int, device: str | None = None
 ) -> list[dict[str, float]]:
     """Train a network by settings["fit"] and settings["augment"]; return the history."""
-    augment = augmentation(settings, data)
+    augment = augmentation(settings, data, seed)
     return fit(
         model, data, augment=augment, seed=seed, device=device, progress=False, **settings["fit"]
     )

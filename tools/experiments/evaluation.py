@@ -1,29 +1,37 @@
 """Chapter 6: what more views of an image, more scales and a second network bring (Tables 3 to 6).
 
-The paper's protocol with every length divided by eight: crops of 28 pixels instead of 224, images
-brought to S or Q = 32, 48 and 64 instead of 256, 384 and 512. The networks are the first three
-blocks of a configuration without the third pool, so their stride is 4 instead of 32. Then all maps
-have the paper's sizes: fc6 is a 7x7 convolution, and the class map is 2x2, 6x6 or 10x10.
+On digit scenes, the paper's protocol with every length divided by eight: crops of 28 pixels instead
+of 224, images brought to S or Q = 32, 48 and 64 instead of 256, 384 and 512. The networks are the
+first three blocks of a configuration without the third pool, so their stride is 4 instead of 32.
+Then all maps have the paper's sizes: fc6 is a 7x7 convolution, and the class map is 2x2, 6x6 or
+10x10.
+
+On photographs, every length times 4/7: crops of 128 pixels, images brought to S or Q = 146, 219 and
+293. Imagenette's have 320 pixels on their smallest side, so none is enlarged. The same by 2/7 for
+photographs of 180 pixels.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
-from experiments.base import Experiment, Settings, load
+from experiments.base import Experiment, Settings, device, load
 from vgg_utils.augmentation import random_scale_crop, rescale
 from vgg_utils.configs import LayerSpec, layer_configs
-from vgg_utils.data import ImageData
+from vgg_utils.data import ImageData, ImageFiles, load_folder, load_imagenette
 from vgg_utils.evaluation import crop_grid, evaluate, evaluation_scales, fuse, top_k_error
 from vgg_utils.model import VGGNet
 from vgg_utils.training import fit
 
 Ways = dict[str, torch.Tensor]  # posteriors (N, classes) by the way of looking
-STEP = 4  # between the scales of one network, as the paper's 32
+STEP = 4  # between the scales of one network on scenes, as the paper's 32
 
 
 def first_blocks(name: str, blocks: int) -> list[LayerSpec]:
@@ -37,7 +45,9 @@ def first_blocks(name: str, blocks: int) -> list[LayerSpec]:
     return layers
 
 
-def train(config: str, data: ImageData, settings: Settings, seed: int) -> tuple[VGGNet, list[Any]]:
+def train_on_scenes(
+    config: str, data: ImageData, settings: Settings, seed: int
+) -> tuple[VGGNet, list[Any]]:
     """Train on random crops at scale S; the history's test images are centre crops."""
     scale = settings["scale"]
     torch.manual_seed(seed)
@@ -57,73 +67,165 @@ def train(config: str, data: ImageData, settings: Settings, seed: int) -> tuple[
     return model, history
 
 
-def train_and_evaluate(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
-    """Train one network for each configuration; the measures are errors, named by protocol and Q.
+def scenes(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+    """Train one network for each configuration on digit scenes; report errors, see `look`.
 
-    "A crop 48" is one crop, from the centre; "A dense 48" the whole image at Q = 48; "A dense
-    32,48,64" the average over three scales, likewise "crops" (5x5 a scale), "both" and, with two
-    configurations, "A+B both".
+    "A dense, soft-max first 32,48,64" averages over the places after the soft-max, not before.
     """
     data = load(settings, seed, folder)
-    low, high = settings["scale"]
-    scales = evaluation_scales(low if low == high else (low, high), STEP)
-    every = ",".join(map(str, scales))
+    scales = variant_scales(settings, STEP)
     labels = data.test.tensors[1]
     measures: dict[str, float] = {}
-    histories = {}
+    histories: dict[str, Any] = {}
     found: dict[str, Ways] = {}
-
-    def error(posteriors: torch.Tensor) -> float:
-        return top_k_error(posteriors, labels)
-
     for config in settings["configs"]:
-        model, histories[config] = train(config, data, settings, seed)
+        model, histories[config] = train_on_scenes(config, data, settings, seed)
         # Digits have no mirror image, so the protocol's flip is left out.
         give = partial(evaluate, model, data.test, flip=False, batch_size=64, progress=False)
-        at, ways = look(give, scales, settings)
-        measures |= {f"{config} dense {scale}": error(at[scale]) for scale in at}
-        measures |= {f"{config} {way} {every}": error(ways[way]) for way in ways}
-        centre = give([scales[1]], protocol="crops", grid=1)[0]
-        measures[f"{config} crop {scales[1]}"] = error(centre)
+        errors, found[config] = look(config, give, labels, scales, settings)
+        measures |= errors | centre_error(config, give, labels, scales)
         if settings["crops"]:
-            found[config] = ways
             first = give(scales, softmax_first=True)[0]
-            measures[f"{config} dense, soft-max first {every}"] = error(first)
-    together = fuse_ways(found)
-    measures |= {f"{'+'.join(found)} {way} {every}": error(together[way]) for way in together}
-    return {"measures": measures, "history": histories}
+            name = f"{config} dense, soft-max first {','.join(map(str, scales))}"
+            measures[name] = top_k_error(first, labels)
+    return {"measures": measures | fused(found, labels, scales), "history": histories}
+
+
+def load_photos(settings: Settings, folder: Path) -> ImageFiles:
+    """Return the photographs, to be trained on at the variant's S.
+
+    Every variant reads the same files, those that the widest S calls for: Imagenette has a smaller
+    version, which would do for the small S alone.
+    """
+    name, widest, size = settings["data"], tuple(settings["widest"]), settings["crop"]
+    if name == "imagenette":
+        data = load_imagenette(folder, size=size, scale=widest)
+    else:
+        data = load_folder(folder / name, size=size, scale=widest)
+    scale = tuple(settings["scale"])
+    data.train.transform = replace(data.train.transform, scale=scale)
+    data.test.transform = replace(data.test.transform, smallest=sum(scale) // 2)
+    return data
+
+
+class Whole(Dataset[Any]):
+    """The test images uncut, each with the mean subtracted; read once, and kept as bytes."""
+
+    def __init__(self, data: ImageFiles) -> None:
+        data.test.transform = lambda image: (255 * image).round().byte()
+        self.kept = [data.test[index] for index in range(len(data.test))]
+        self.mean = data.mean[:, None, None]
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image, label = self.kept[index]
+        return image / 255 - self.mean, label
+
+
+def train_on_photos(
+    config: str, data: ImageFiles, settings: Settings, seed: int
+) -> tuple[VGGNet, list[Any]]:
+    """Train on random crops at scale S; the history's test images are centre crops."""
+    torch.manual_seed(seed)
+    model = VGGNet(3, len(data.classes), config, **settings["model"])
+    history = fit(model, data, seed=seed, device=device(), progress=False, **settings["fit"])
+    return model, history
+
+
+def photos(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+    """Train one network for each configuration on photographs; report errors, see `look`.
+
+    All views come with their mirror images, as in the paper.
+    """
+    scales = variant_scales(settings, settings["step"])
+    measures: dict[str, float] = {}
+    histories: dict[str, Any] = {}
+    found: dict[str, Ways] = {}
+    for config in settings["configs"]:
+        data = load_photos(settings, folder)
+        model, histories[config] = train_on_photos(config, data, settings, seed)
+        whole = Whole(data)
+        labels = torch.tensor([label for _, label in whole.kept])
+        give = partial(evaluate, model, whole, batch_size=128, progress=False)
+        errors, found[config] = look(config, give, labels, scales, settings)
+        measures |= errors
+        if settings["crops"]:
+            measures |= centre_error(config, give, labels, scales)
+    return {"measures": measures | fused(found, labels, scales), "history": histories}
+
+
+def variant_scales(settings: Settings, step: int) -> Sequence[int]:
+    low, high = settings["scale"]
+    return evaluation_scales(low if low == high else (low, high), step)
 
 
 def look(
+    config: str,
     give: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+    labels: torch.Tensor,
     scales: Sequence[int],
     settings: Settings,
-) -> tuple[dict[int, torch.Tensor], Ways]:
-    """Return one network's posteriors: dense at each scale, and over the scales by each way.
+) -> tuple[dict[str, float], Ways]:
+    """Return one network's errors, named by protocol and Q, and its posteriors over the scales.
 
-    `give` is `evaluate` for the network and its test images. Crops, which cost most, and both
-    together are there with settings["crops"] only.
+    `give` is `evaluate` for the network and its test images. "A dense 48" is the whole image at
+    Q = 48; "A dense 32,48,64" the average over three scales, likewise "crops" (5x5 a scale) and
+    "both". Crops, which cost most, and both together are there with settings["crops"] only.
     """
     at = {scale: give([scale])[0] for scale in sorted({*settings["curve"], *scales})}
     ways = {"dense": fuse([at[scale] for scale in scales])}
     if settings["crops"]:
         ways["crops"] = give(scales, protocol="crops")[0]
         ways["both"] = fuse([ways["dense"], ways["crops"]])
-    return at, ways
+    errors = {f"{config} dense {scale}": top_k_error(at[scale], labels) for scale in at}
+    return errors | _errors(config, ways, labels, scales), ways
 
 
-def fuse_ways(found: Mapping[str, Ways]) -> Ways:
-    """Return the average of the networks for each way; nothing where there is only one."""
+def centre_error(
+    config: str,
+    give: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+    labels: torch.Tensor,
+    scales: Sequence[int],
+) -> dict[str, float]:
+    """Return "A crop 48": the error on one crop from the centre at the middle scale."""
+    centre = give([scales[1]], protocol="crops", grid=1)[0]
+    return {f"{config} crop {scales[1]}": top_k_error(centre, labels)}
+
+
+def fused(
+    found: Mapping[str, Ways], labels: torch.Tensor, scales: Sequence[int]
+) -> dict[str, float]:
+    """Return "A+B both 32,48,64": the errors of the networks' average; of one network, nothing."""
     several = list(found.values())
     if len(several) < 2:
         return {}
-    return {way: fuse([ways[way] for ways in several]) for way in several[0]}
+    together = {way: fuse([ways[way] for ways in several]) for way in several[0]}
+    return _errors("+".join(found), together, labels, scales)
 
+
+def _errors(name: str, ways: Ways, labels: torch.Tensor, scales: Sequence[int]) -> dict[str, float]:
+    every = ",".join(map(str, scales))
+    return {f"{name} {way} {every}": top_k_error(ways[way], labels) for way in ways}
+
+
+def variants(small: int, middle: int, large: int) -> dict[str, Settings]:
+    """The paper's S = 256, S = 384 and S in [256;512], at these lengths."""
+    return {
+        f"S = {small}": {"scale": [small, small], "configs": ["D"], "crops": False},
+        f"S = {middle}": {"scale": [middle, middle], "configs": ["D"], "crops": False},
+        f"S in [{small};{large}]": {"scale": [small, large], "configs": ["D", "E"], "crops": True},
+    }
+
+
+QUESTION = "What do jitter, scales, views and a second network bring on photographs?"
+PAPER = "Sect. 3.2, 4.1 to 4.4, Tables 3 to 6"
 
 EXPERIMENTS = {
     "evaluation": Experiment(
         question="What do more views, more scales and a second network bring at test time?",
-        paper="Sect. 3.2, 4.1 to 4.4, Tables 3 to 6",
+        paper=PAPER,
         data="digit scenes of 48x48, a digit of 16 to 28 pixels near the middle and 3 distractors",
         seeds=[2, 3, 4, 5, 6],  # the settings were chosen while looking at 1
         variants={
@@ -146,7 +248,59 @@ EXPERIMENTS = {
             "fit": {"epochs": 6, "batch_size": 16, "drop_at": [5]},
             "curve": [28, 32, 36, 40, 44, 48, 52, 56, 64, 72],
         },
-        run=train_and_evaluate,
+        run=scenes,
         minutes=6,
-    )
+    ),
+    "evaluation_photos": Experiment(
+        question=QUESTION,
+        paper=PAPER,
+        data="Imagenette, ten classes of ImageNet, smallest side 320 pixels: 9,469 photographs to "
+        "train on, 3,925 to test on",
+        seeds=[1, 2, 3],
+        variants=variants(146, 219, 293),
+        common={
+            "data": "imagenette",
+            "widest": [146, 293],
+            "crop": 128,
+            "step": 18,
+            "curve": [128, 146, 182, 219, 256, 293],
+            "model": {"batch_norm": True, "pool_size": 4, "hidden_features": 1024},
+            "fit": {
+                "epochs": 30,
+                "batch_size": 64,
+                "learning_rate": 0.02,
+                "drop_at": [20, 26],
+                "precision": "auto",
+            },
+        },
+        run=photos,
+        device="cuda",
+        minutes=60,  # an estimate: it has not run yet
+    ),
+    "evaluation_flowers": Experiment(
+        question=QUESTION,
+        paper=PAPER,
+        data="flowers5 in the folder of the data: five classes of the TensorFlow flower photos, "
+        "180 to 320 pixels a side, 1,000 to train on, 300 to test on (a split of our own)",
+        seeds=[1, 2, 3],
+        variants=variants(73, 110, 146),
+        common={
+            "data": "flowers5",
+            "widest": [73, 146],
+            "crop": 64,
+            "step": 9,
+            "curve": [64, 73, 91, 110, 128, 146],
+            "model": {"batch_norm": True, "pool_size": 2, "hidden_features": 1024},
+            "fit": {
+                "epochs": 60,
+                "batch_size": 32,
+                "learning_rate": 0.02,
+                "drop_at": [40, 52],
+                "precision": "auto",
+            },
+        },
+        run=photos,
+        device="cuda",
+        minutes=20,  # an estimate: it has not run yet
+    ),
 }

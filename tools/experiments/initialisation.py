@@ -9,10 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from experiments.base import Experiment, Settings, load
+from experiments.base import Experiment, Settings, fit_network, load, new_network
 from vgg_utils.data import ImageData
 from vgg_utils.model import VGGNet, copy_layers, weight_layers
-from vgg_utils.training import fit
 
 
 def with_pixels(data: ImageData, size: float) -> ImageData:
@@ -38,21 +37,16 @@ def first_gradient(model: VGGNet, data: ImageData) -> float:
     return gradient.square().mean().sqrt().item()
 
 
-def build(settings: Settings, seed: int, **changes: Any) -> VGGNet:
-    torch.manual_seed(seed)
-    return VGGNet(1, 10, **{**settings["model"], **changes})
-
-
 def start_and_train(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     """Train one network; `from_a` first trains A the same way and copies what the authors did."""
     data = with_pixels(load(settings, seed, folder), settings["pixels"])
-    model = build(settings, seed)
+    model = new_network(settings, seed, data)
     if settings.get("from_a"):
-        shallow = build(settings, seed, layer_config="A")
-        fit(shallow, data, seed=seed, progress=False, **settings["fit"])
+        shallow = new_network({"model": {**settings["model"], "layer_config": "A"}}, seed, data)
+        fit_network(shallow, data, settings, seed)
         copy_layers(shallow, model)
     gradient = first_gradient(model, data)
-    history = fit(model, data, seed=seed, progress=False, **settings["fit"])
+    history = fit_network(model, data, settings, seed)
     return {
         "measures": {
             "test_error": history[-1]["test_error"],

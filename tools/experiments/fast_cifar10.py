@@ -6,19 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from experiments.base import Experiment, Settings, fit_network, new_network, subset
+from experiments.base import Experiment, Settings, device, fit_network, new_network, subset
 from vgg_utils.data import load_cifar10
 from vgg_utils.fast_cifar10 import LAYERS, TRICKS, Recipe
 from vgg_utils.fast_cifar10 import train as train_fast
 
 cifar10 = cache(load_cifar10)  # once for all runs of a process
-
-
-def device() -> str:
-    """Return where the experiments for a GPU run; without one, as in the tests, the processor."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def fast(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:

@@ -1,0 +1,159 @@
+"""Chapter 4's exercises: the right answers, and the mistakes that are known."""
+
+import functools
+import math
+
+import pytest
+import torch
+from checking import complaint
+
+from vgg_utils.checks import broken_network
+from vgg_utils.model import weight_layers
+
+
+def sizes_of(net, images, relu=False):
+    """Return what each layer puts out, as its root mean square, in order."""
+    sizes = []
+    hooks = [
+        layer.register_forward_hook(
+            lambda layer, inputs, x: sizes.append((x.relu() if relu else x).square().mean().sqrt())
+        )
+        for layer in weight_layers(net).values()
+    ]
+    with torch.no_grad():
+        net(images)
+    for hook in hooks:
+        hook.remove()
+    return [float(value) for value in sizes]
+
+
+@torch.no_grad()
+def one_by_one(net, images, power=1.0, relu=False):
+    """Set each layer before the next one is measured."""
+    for index, layer in enumerate(weight_layers(net).values()):
+        layer.weight.div_(sizes_of(net, images, relu)[index] ** power)
+
+
+@torch.no_grad()
+def by_ratios(net, images, kind=""):
+    """Set all layers whose name begins with `kind` after a single pass."""
+    sizes = sizes_of(net, images)
+    for (name, layer), before, size in zip(
+        weight_layers(net).items(), [1, *sizes], sizes, strict=False
+    ):
+        if name.startswith(kind):
+            layer.weight.mul_(before / size)
+
+
+@torch.no_grad()
+def by_deviation(net, images):
+    """Divide by the standard deviation, which leaves the mean out."""
+    deviations = []
+    for layer in weight_layers(net).values():
+        hook = layer.register_forward_hook(lambda layer, inputs, x: deviations.append(x.std()))
+        net(images)
+        hook.remove()
+        layer.weight.div_(deviations[-1])
+
+
+@torch.no_grad()
+def measured_late(net, images):
+    """Keep the output itself and measure it after the pass, when its ReLU has overwritten it."""
+    kept = []
+    for layer in weight_layers(net).values():
+        hook = layer.register_forward_hook(lambda layer, inputs, x: kept.append(x))
+        net(images)
+        hook.remove()
+        layer.weight.div_(kept[-1].square().mean().sqrt())
+
+
+@torch.no_grad()
+def by_formula(net, images):
+    generator = torch.Generator().manual_seed(0)
+    for layer in weight_layers(net).values():
+        layer.weight.normal_(0, 1 / layer.weight[0].numel() ** 0.5, generator=generator)
+
+
+@torch.no_grad()
+def all_at_once(net, images, power=1):
+    for layer, size in zip(weight_layers(net).values(), sizes_of(net, images), strict=True):
+        layer.weight.div_(size**power)
+
+
+AILING = {
+    "P": "weights too small",
+    "Q": "dead layer",
+    "R": "softmax inside",
+    "S": "weights too large",
+}
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        ("4.1", 0.0295),
+        ("4.1", 0.029),
+        ("4.1", torch.tensor(2 / 2304).sqrt()),
+        ("4.2", 2.98),
+        ("4.2", torch.tensor(9 / 19).mul(math.log(10)).exp()),
+        ("4.3", by_ratios),
+        ("4.3", one_by_one),
+        ("4.4", AILING),
+    ],
+)
+def test_right_answers(exercise, answer):
+    assert complaint(exercise, answer) is None
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("4.1", 2 / 2304, "square root"),
+        ("4.1", (1 / 2304) ** 0.5, "drops half"),
+        ("4.1", (1 / 4608) ** 0.5, "wrong side"),
+        ("4.1", (2 / (2304 + 4608)) ** 0.5, "Xavier"),
+        ("4.1", (2 / 256) ** 0.5, "nine values"),
+        ("4.1", 0.01, "fan-in is 3 * 3 * 256"),
+        ("4.2", 1e9, "each passes on"),
+        ("4.2", 1e9 / 19, "multiply"),
+        ("4.2", 10 ** (-9 / 19), "turn the fraction over"),
+        ("4.2", 1e9 ** (1 / 16), "16 layers"),
+        ("4.2", 1e9 ** (1 / 24), "pools"),
+        ("4.2", 1e9 ** (1 / 11), "another network"),
+        ("4.2", 1e9 ** (1 / 13), "another network"),
+        ("4.2", 1e9 ** (1 / 18), "one layer off"),
+        ("4.2", 19, "How many does E have"),
+        ("4.3", lambda net, images: None, "as it was"),
+        ("4.3", all_at_once, "after those are set"),
+        ("4.3", functools.partial(one_by_one, relu=True), "behind the ReLU"),
+        ("4.3", functools.partial(one_by_one, power=2), "not by its square"),
+        ("4.3", functools.partial(all_at_once, power=-1), "do not multiply"),
+        ("4.3", measured_late, "work in place"),
+        ("4.3", by_deviation, "not by the standard deviation"),
+        ("4.3", by_formula, "a formula does not do"),
+        ("4.3", functools.partial(by_ratios, kind="conv"), "fully connected layers count too"),
+        ("4.3", lambda net: None, "answer(net, images)"),
+        ("4.4", {"P": "weights too small"}, "Q has none"),
+        ("4.4", {**AILING, "R": "softmax"}, "not on the list"),
+        ("4.4", {**AILING, "P": "dead layer"}, "shrink"),
+        ("4.4", {**AILING, "Q": "weights too small"}, "exactly zero"),
+        ("4.4", {**AILING, "R": "weights too small"}, "sum to 1"),
+        ("4.4", {**AILING, "S": "dead layer"}, "first loss"),
+    ],
+)
+def test_mistakes_are_named(exercise, answer, hint):
+    assert hint in complaint(exercise, answer)
+
+
+def test_broken_networks_have_the_ailments_that_the_check_names():
+    torch.manual_seed(0)
+    images = torch.randn(8, 1, 32, 32)
+    state = torch.get_rng_state()
+    outputs = {name: broken_network(name)(images).detach() for name in AILING}
+    assert torch.equal(torch.get_rng_state(), state)  # asking draws no random numbers
+    assert 0 < outputs["P"].std(0).max() < 1e-6
+    assert torch.equal(outputs["Q"], torch.zeros(8, 10))
+    assert torch.allclose(outputs["R"].sum(1), torch.ones(8)) and outputs["R"].min() >= 0
+    assert outputs["S"].std() > 100
+    with pytest.raises(ValueError, match="no network 'T': choose one of P, Q, R, S"):
+        broken_network("T")

@@ -1,0 +1,56 @@
+"""Chapter 9's exercises: the right answers, and the mistakes that are known."""
+
+import pytest
+from checking import complaint
+
+
+def weighted(gradients, sizes):
+    return sum(g * s for g, s in zip(gradients, sizes, strict=True)) / sum(sizes)
+
+
+def weighted_in_place(gradients, sizes):
+    for gradient, size in zip(gradients, sizes, strict=True):
+        gradient *= size
+    return sum(gradients) / sum(sizes)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [("9.1", 346), ("9.1", 345), ("9.2", weighted), ("9.3", 51.7), ("9.3", 52)],
+)
+def test_right_answers(exercise, answer):
+    assert complaint(exercise, answer) is None
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("9.1", 296, "weights alone"),
+        ("9.1", 295, "balance point"),
+        ("9.1", 590, "two operations"),
+        ("9.1", 347, "One too many"),
+        ("9.1", 344, "One short"),
+        ("9.1", 319, "both cross"),
+        ("9.1", 830, "4 bytes"),
+        ("9.1", 64, "reach 295"),
+        ("9.2", 3, "should be a function"),
+        ("9.2", lambda gradients: gradients, "fails"),
+        ("9.2", lambda gradients, sizes: 1.0, "return a tensor"),
+        ("9.2", lambda gradients, sizes: weighted(gradients, sizes)[0], "shape (2, 3)"),
+        ("9.2", lambda gradients, sizes: sum(gradients) / len(gradients), "plain average"),
+        ("9.2", lambda gradients, sizes: sum(gradients), "weigh each"),
+        ("9.2", lambda gradients, sizes: weighted(gradients, sizes) * 256, "summed loss"),
+        ("9.2", lambda gradients, sizes: weighted(gradients, sizes) * 256 / 3, "of devices"),
+        ("9.2", weighted_in_place, "changes the gradients"),
+        ("9.2", lambda gradients, sizes: gradients[0], "divide by all images"),
+        ("9.3", 188.7, "full D"),
+        ("9.3", 3.85, "49th"),
+        ("9.3", 129.4, "40%"),
+        ("9.3", 25.9, "8 in all"),
+        ("9.3", 155.2, "three passes"),
+        ("9.3", 2.87, "over NVLink"),
+        ("9.3", 1000, "formula"),
+    ],
+)
+def test_mistakes_are_named(exercise, answer, hint):
+    assert hint in complaint(exercise, answer)

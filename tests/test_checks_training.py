@@ -1,0 +1,55 @@
+"""Chapter 5's exercises on loss and error: right answers, and the mistakes that are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from checking import complaint
+
+
+def top_k(scores, labels, k):
+    found = [label in row.argsort()[-k:] for row, label in zip(scores.numpy(), labels, strict=True)]
+    return 100 - 100 * np.mean(found)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        ("5.1", np.float32(6.9078)),
+        ("5.1", torch.tensor([6.9078])),
+        ("5.1", 6.9),
+        ("5.3", top_k),
+        ("5.4", 0.63),
+    ],
+)
+def test_right_answers(exercise, answer):
+    assert complaint(exercise, answer) is None
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("5.1", 3.0, "decimal"),
+        ("5.1", math.log2(1000), "binary"),
+        ("5.1", math.log(10), "ten classes"),
+        ("5.1", -math.log(1000), "sign"),
+        ("5.1", torch.tensor(3.0), "decimal"),
+        ("5.3", lambda s, y: 50.0, "answer(scores, labels, 1)"),
+        ("5.3", lambda s, y, k: (s.argmax(1) != y).float(), "take the mean"),
+        ("5.3", lambda s, y, k: None, "return"),
+        ("5.3", lambda s, y, k: 100 * (s.argmax(1) == y).float().mean(), "accuracy"),
+        ("5.3", lambda s, y, k: (s.argmax(1) != y).float().mean(), "multiply"),
+        ("5.3", lambda s, y, k: 100 * (s.argmax(1) != y).float().mean(), "k highest"),
+        ("5.3", lambda s, y, k: 50.0, "it gives 50.00 where"),
+        ("5.4", math.sqrt(0.02 * 0.98 / 500), "percentage points"),
+        ("5.4", 100 * 0.02 * 0.98 / 500, "variance"),
+        ("5.4", 100 * math.sqrt(0.02 * 0.98) / 500, "under the square root"),
+        ("5.4", 0.14, "spread of one digit"),
+        ("5.4", 1.25, "two standard errors"),
+        ("5.4", 0.767, "of the gap"),
+        ("5.4", 100 * math.sqrt(0.02 * 0.98), "square root of 500"),
+    ],
+)
+def test_mistakes_are_named(exercise, answer, hint):
+    assert hint in complaint(exercise, answer)
