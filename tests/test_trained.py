@@ -113,7 +113,21 @@ def small_run(folder, change=lambda net: net, **about):
     fit(net, few, epochs=1, out=folder, progress=False, **about)
 
 
-def without_a_pool(net):
+def with_a_block_of_ones_own(net):
+    class Block(nn.ReLU):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    net.features[2] = Block()
+    return net
+
+
+def with_one_layer_as_head(net):
+    net.classifier = nn.Linear(64, 10)
+    return net
+
+
+def without_the_last_pool(net):
     del net.features[-1]
     return net
 
@@ -123,10 +137,10 @@ def without_a_pool(net):
     [
         ({"classes": None}, r"has no classes: train with fit\(..., classes=...\)"),
         ({"preprocess": None}, r"has no preprocess: train with fit\(..., preprocess=...\)"),
-        ({"change": without_a_pool}, "was changed after it was built"),
+        ({"change": with_a_block_of_ones_own}, "is no VGGNet as its constructor builds one: build"),
         (
             {"change": lambda net: nn.Sequential(nn.Flatten(), nn.Linear(1024, 10))},
-            r'is no VGGNet; torch.load\(path, weights_only=True\)\["model"\] has the weights',
+            r'load torch.load\(path, weights_only=True\)\["model"\] into it',
         ),
     ],
 )
@@ -134,6 +148,22 @@ def test_run_that_cannot_be_rebuilt_says_what_is_missing(tmp_path, options, says
     small_run(tmp_path, **options)
     with pytest.raises(CheckpointError, match=says):
         load_trained(tmp_path)
+
+
+@pytest.mark.parametrize("change", [without_the_last_pool, with_one_layer_as_head])
+def test_network_after_surgery_comes_back_as_it_is_or_not_at_all(tmp_path, change):
+    """Never as the network that was built at first, whose weights have the same shapes."""
+    small_run(tmp_path, change=change)
+    images = load_digits().test.tensors[0][:8]
+    try:
+        model = load_trained(tmp_path).model
+    except CheckpointError as error:
+        assert "is no VGGNet as its constructor builds one" in str(error)
+    else:
+        expected = change(VGGNet(1, 10, "A", **SMALL))
+        path, _ = load_latest(tmp_path)
+        expected.load_state_dict(torch.load(path, weights_only=True)["model"])
+        torch.testing.assert_close(predict(model, images), predict(expected, images))
 
 
 def test_mistyped_run_and_files_that_are_no_images_are_refused(digits_run, tmp_path, capsys):

@@ -52,17 +52,17 @@ def load_trained(path: str | Path, *, device: str | torch.device = "cpu") -> Tra
         path, state = latest
     else:
         state = checkpoint.load(path)
-    weights = 'torch.load(path, weights_only=True)["model"] has the weights'
-    for name, cure in {"classes": "classes=...", "preprocess": "preprocess=..."}.items():
+    for name in ("classes", "preprocess"):
         if state[name] is None:
-            raise checkpoint.CheckpointError(f"{path} has no {name}: train with fit(..., {cure})")
+            raise checkpoint.CheckpointError(
+                f"{path} has no {name}: train with fit(..., {name}=...)"
+            )
     if state["network"] is None:
-        raise checkpoint.CheckpointError(f"the network of {path} is no VGGNet; {weights}")
-    model = VGGNet(**state["network"])
-    if str(model) != state["settings"]["model"]:
         raise checkpoint.CheckpointError(
-            f"the network of {path} was changed after it was built: build it so again; {weights}"
+            f"the network of {path} is no VGGNet as its constructor builds one: build it as you "
+            'did and load torch.load(path, weights_only=True)["model"] into it'
         )
+    model = VGGNet(**state["network"])
     model.load_state_dict(state["model"])
     model.pixel_range = tuple(state["pixel_range"])
     preprocess = Preprocess(**state["preprocess"])
