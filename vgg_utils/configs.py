@@ -135,6 +135,14 @@ layer_configs: dict[str, list[LayerSpec]] = {
 }
 
 
+_TORCHVISION = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
+
+
+def has_batch_norm(name: str) -> bool:
+    """Say whether a configuration's name asks for batch normalisation, as "vgg16_bn" does."""
+    return name.endswith("_bn")
+
+
 class LayerSummary(NamedTuple):
     """What one layer costs for one image.
 
@@ -161,10 +169,11 @@ def get_layers(layer_config: str | Sequence[LayerSpec], width: float = 1.0) -> l
     its position) or a width that is not a positive number.
     """
     if isinstance(layer_config, str):
-        if layer_config not in layer_configs:
-            known = ", ".join(repr(name) for name in layer_configs)
+        name = _TORCHVISION.get(layer_config.removesuffix("_bn"), layer_config)
+        if name not in layer_configs:
+            known = ", ".join(repr(name) for name in (*layer_configs, *_TORCHVISION))
             raise ValueError(f"unknown configuration {layer_config!r}: choose one of {known}")
-        layer_config = layer_configs[layer_config]
+        layer_config = layer_configs[name]
     elif not isinstance(layer_config, list | tuple):
         raise ValueError(
             f"a configuration is a name such as 'D' or a list of layers, got {layer_config!r}"
