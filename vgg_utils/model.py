@@ -86,6 +86,9 @@ class VGGNet(nn.Module):
     `pixel_range`, None at first, is for the least and greatest pixel of training: images far
     beyond it (where it is None, beyond 20) are warned of once. RGB or BGR no network can tell.
 
+    It scripts, traces, exports and compiles. ONNX has no adaptive average: there, images may vary
+    in size with a pool_size of 1, or in the fully convolutional form.
+
     Raises ValueError for a configuration it does not know or cannot read, and when called with
     images of the wrong shape or too small for the pools.
     """
