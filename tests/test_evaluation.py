@@ -417,9 +417,12 @@ def at(net=None, data=None, scales=(16,), **options):
         ({"scales": 256}, r"at least one Q, such as \[256\], got 256"),
         ({"scales": (16, 0)}, "each of scales must be a positive integer, got 0"),
         ({"scales": (15.5,)}, "each of scales must be a positive integer, got 15.5"),
-        ({"scales": (24, 15)}, "at Q = 15 .*dense form of this network needs at least 16"),
-        ({"scales": (15,), "protocol": "crops"}, "at Q = 15 .*a crop needs at least 16"),
-        ({"protocol": "crops", "crop_size": 17}, "at Q = 16 .*a crop needs at least 17"),
+        (
+            {"scales": (24, 15)},
+            "Q = 15 is too small: the dense form of this network needs at least 16",
+        ),
+        ({"scales": (15,), "protocol": "crops"}, "Q = 15 is too small: a crop needs at least 16"),
+        ({"protocol": "crops", "crop_size": 17}, "Q = 16 is too small: a crop needs at least 17"),
         ({"protocol": "crops", "crop_size": 0}, "crop_size must be a positive integer"),
         ({"protocol": "crops", "crop_size": 7}, "image of 7x7 pixels is too small .*at least 8"),
         ({"grid": 0}, "grid must be a positive integer"),
@@ -455,7 +458,7 @@ def test_pixels_that_are_no_numbers_are_named_with_their_image(protocol, value):
 def test_weights_that_are_no_numbers_are_told_of():
     net = small_net()
     weight_layers(net)["fc8"].bias.data[1] = float("nan")
-    with pytest.raises(ValueError, match="scores of image 0 are NaN: did the training diverge"):
+    with pytest.raises(ValueError, match="scores of image 0 are NaN: has training diverged"):
         at(net)
 
 

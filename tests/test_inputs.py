@@ -37,7 +37,7 @@ IMAGES = torch.zeros(2, 3, 8, 8)
             "got <class 'PIL.Image.Image'>",
         ),
         (None, TypeError, "got <class 'NoneType'>"),
-        (IMAGES.byte(), ValueError, "torch.uint8: divide by 255 and subtract the mean"),
+        (IMAGES.byte(), ValueError, "torch.uint8: divide by 255 and subtract the mean first"),
         (IMAGES.long(), ValueError, "torch.int64: divide by 255"),
         (IMAGES[0], ValueError, r"\(3, 8, 8\): give a single image as image\[None\]"),
         (IMAGES[0, 0], ValueError, r"got \(8, 8\)"),

@@ -71,7 +71,7 @@ def test_iou_of_empty_and_inverted_boxes_is_zero():
 
 
 def test_iou_refuses_what_is_no_box():
-    with pytest.raises(ValueError, match=r"\(\.\.\., 4\), got \(2, 5\) and \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"\(\.\.\., 4\), got \[2, 5\] and \[2, 4\]"):
         iou(torch.zeros(2, 5), torch.zeros(2, 4))
 
 
@@ -281,7 +281,7 @@ def test_what_fit_boxes_refuses_before_the_first_step(changes, options, error, m
 
 def test_other_networks_are_refused():
     with pytest.raises(
-        TypeError, match=r"needs a VGGNet, such as from box_regressor, got .*Flatten"
+        TypeError, match=r"needed is a VGGNet, such as from box_regressor, got .*Flatten"
     ):
         fit_boxes(nn.Flatten(), GOOD, size=16)
     net = small_net()

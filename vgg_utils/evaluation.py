@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from vgg_utils.augmentation import rescale
 from vgg_utils.configs import positive
-from vgg_utils.inputs import check_images, device_of, evaluating
+from vgg_utils.inputs import check_images, evaluating
 from vgg_utils.model import VGGNet, fully_convolutional, unwrap
 
 # The number of the image, and the view (channels, height, width).
@@ -103,15 +103,13 @@ def evaluate(
         grid: crops along a side; the paper's 5, flipped, are 50 a scale (see `crop_grid`).
         crop_size: side of a crop in pixels; by default `model.image_size`, the paper's 224.
         softmax_first: in "dense", apply the softmax at every place of the map and average after.
-            The paper leaves the order open; it speaks of softmax posteriors only of images, so by
-            default the scores are averaged first.
-        batch_size: the most views in one forward pass, which changes nothing but rounding. Views of
-            equal size go together, whichever image they are of.
+            The paper leaves the order open; it speaks of posteriors only of images, so by default
+            the scores are averaged first.
+        batch_size: the most views in one forward pass, which changes nothing but rounding.
         progress: show a bar.
 
-    Images are read one at a time; at most batch_size views wait, and one sum is kept for each
-    image. Works on the model's device, with dropout off and batch normalisation fixed; every part
-    of the model is left in the mode it was found in.
+    Images are read one at a time, and one sum is kept for each. Works on the model's device, with
+    dropout off and batch normalisation fixed; every module is left in the mode it was found in.
 
     Raises ValueError, before any work, for no images, a setting out of range, and a Q too small for
     the crop or the dense form; later for an image that `check_images` refuses, a label that is no
@@ -145,7 +143,7 @@ def evaluate(
         _check_scales(scales, size, "a crop")
         ways.append((model, lambda image: crop_grid(image, size, grid)))
 
-    device = device_of(model)
+    device = next(model.parameters(), torch.empty(0)).device
     labels = torch.zeros(count, dtype=torch.int64)
 
     def views(cut: Callable[[torch.Tensor], list[torch.Tensor]]) -> Iterator[View]:
@@ -166,9 +164,7 @@ def evaluate(
                 posteriors = _posteriors(net(batch).float(), softmax_first).double().cpu()
                 if posteriors.isnan().any():
                     first = min(indices[posteriors.isnan().any(1)].tolist())
-                    raise ValueError(
-                        f"the scores of image {first} are NaN: did the training diverge?"
-                    )
+                    raise ValueError(f"the scores of image {first} are NaN: has training diverged?")
                 if not len(sums):
                     sums = torch.zeros(count, posteriors.shape[1]).double()
                 sums.index_add_(0, indices, posteriors)
@@ -192,10 +188,7 @@ def _checked(index: int, item: Any, model: nn.Module) -> tuple[torch.Tensor, int
 
 def _check_scales(scales: Sequence[int], least: int, what: str) -> None:
     if min(scales) < least:
-        raise ValueError(
-            f"at Q = {min(scales)} the smallest side of an image has so many pixels; {what} needs "
-            f"at least {least}"
-        )
+        raise ValueError(f"Q = {min(scales)} is too small: {what} needs at least {least} pixels")
 
 
 def _batches(views: Iterable[View], most: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -235,15 +228,11 @@ def ensemble(posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
         raise ValueError("there is nothing to average: give at least one network's posteriors")
     shapes = [tuple(each.shape) for each in posteriors]
     if len(shapes[0]) != 2 or len(set(shapes)) > 1:
-        raise ValueError(
-            "an ensemble needs networks of the same classes on the same images: "
-            f"expected posteriors of one shape (N, classes), got {', '.join(map(str, shapes))}"
-        )
+        what = "an ensemble needs the same classes and the same images from all networks"
+        raise ValueError(f"{what}: one shape (N, classes), got {', '.join(map(str, shapes))}")
     for number, each in enumerate(posteriors):
         if not torch.allclose(each.sum(1), torch.ones(len(each)).to(each), atol=1e-3):
-            raise ValueError(
-                f"the rows of entry {number} do not sum to 1: give posteriors, not logits"
-            )
+            raise ValueError(f"rows of entry {number} do not sum to 1: give posteriors, not logits")
     return torch.stack(list(posteriors)).mean(0)
 
 
@@ -251,11 +240,12 @@ def ensemble(posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
 def predict(model: nn.Module, images: torch.Tensor, *, batch_size: int = 256) -> torch.Tensor:
     """Return the logits (N, classes), on the CPU, of images (N, channels, height, width).
 
-    Works batch by batch on the model's own device, with dropout off and batch normalisation fixed;
-    every part of the model is left in the mode it was found in. Raises as `check_images` does.
+    Works on the model's device, with dropout off and batch normalisation fixed; every module is
+    left in the mode it was found in. Raises as `check_images` does.
     """
     check_images(images, model)
-    device, parts = device_of(model), images.split(positive("batch_size", batch_size))
+    device = next(model.parameters(), torch.empty(0)).device  # the CPU for a model without any
+    parts = images.split(positive("batch_size", batch_size))
     with evaluating(model):
         return torch.cat([model(part.to(device)).float().cpu() for part in parts])
 
@@ -268,17 +258,13 @@ def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float
     the number of classes, a label that is no class, or a NaN.
     """
     if logits.dim() != 2 or labels.shape != logits.shape[:1] or not len(labels):
-        raise ValueError(
-            "expected logits (N, classes) and labels (N,) with N of at least 1, got "
-            f"{tuple(logits.shape)} and {tuple(labels.shape)}"
-        )
+        got = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"expected logits (N, classes) and labels (N,), N at least 1, got {got}")
     if not 1 <= k <= logits.shape[1]:
         raise ValueError(f"k must lie between 1 and {logits.shape[1]} classes, got {k}")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise ValueError(
-            f"labels must lie between 0 and {logits.shape[1] - 1}, "
-            f"got {int(labels.min())} to {int(labels.max())}"
-        )
+        got = f"{int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"labels must lie between 0 and {logits.shape[1] - 1}, got {got}")
     if logits.isnan().any():
         raise ValueError("the logits hold NaN, so no class is highest: did the training diverge?")
     hit = (logits.topk(k, dim=1).indices == labels[:, None]).any(dim=1)

@@ -44,7 +44,7 @@ def chain(part: nn.Module, place: str) -> Iterator[tuple[Any, list[ReceptiveFiel
         try:
             yield layer, [] if type(layer) is nn.Linear else receptive_field([layer])
         except (TypeError, ValueError) as error:
-            shown = type(layer).__name__ if any(True for _ in layer.children()) else layer
+            shown = str(layer).split("\n")[0].rstrip("(")
             raise ValueError(f"{name} is a {shown}: sizes and names cannot be told") from error
 
 
@@ -92,25 +92,21 @@ def check_shape(images: torch.Tensor, network: Any, *, any_size: bool = False) -
     """Raise ValueError unless images are (N, C, H, W), with C, H and W as a VGGNet needs them."""
     try:
         channels, least = network.in_channels, network.min_size
-    except (AttributeError, ValueError):  # another network, or one with modules of another kind
+    except (AttributeError, ValueError):  # another network, or one that says nothing of itself
         return
     if images.dim() != 4 or images.shape[1] != channels:
-        raise ValueError(
-            f"expected images of shape (N, {channels}, height, width), got {tuple(images.shape)}"
-        )
+        wanted = f"(N, {channels}, height, width)"
+        raise ValueError(f"expected images of shape {wanted}, got {tuple(images.shape)}")
     height, width = images.shape[2:]
     if min(height, width) < least and not any_size:
-        raise ValueError(
-            f"an image of {height}x{width} pixels is too small for the pools of this network: "
-            f"each side needs at least {least}"
-        )
+        what = f"an image of {height}x{width} pixels is too small for the pools"
+        raise ValueError(f"{what}: each side needs at least {least}")
 
 
 def warn_of_range(images: torch.Tensor, network: nn.Module) -> None:
-    """Warn, once for each network, of values more than 4 times as large as training saw.
+    """Warn, once for each network, of values beyond 4 times its `pixel_range`, or 20 without one.
 
-    Of a network without `pixel_range` (least and greatest value), beyond 20. Whether colours come
-    as RGB or BGR cannot be told from the values.
+    Whether colours come as RGB or BGR cannot be told from the values.
     """
     if network in _warned or not images.numel():
         return
@@ -123,24 +119,16 @@ def warn_of_range(images: torch.Tensor, network: nn.Module) -> None:
     if largest > limit:
         _warned.add(network)
         seen = f"training saw {known[0]:g} to {known[1]:g}" if known else "pixels from 0 to 255?"
-        warnings.warn(
-            f"the images hold values of up to {largest:g} ({seen}): prepare them as in training, "
-            "or the answers mean nothing",
-            stacklevel=3,
-        )
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device of a model's weights; the CPU for one without any."""
-    return next(model.parameters(), torch.empty(0)).device
+        found = f"the images hold values of up to {largest:g} ({seen})"
+        warnings.warn(f"{found}: prepare them as in training", stacklevel=3)
 
 
 def check_images(images: Any, model: Any, *, any_size: bool = False) -> None:
     """Raise unless images are floats (N, channels, H, W), all finite, and fit for the network.
 
-    Channels and least size are asked of a `VGGNet`, wrapped or not; with `any_size` the size is
-    not, since the images will be rescaled. Values far outside what training saw give a warning (see
-    `warn_of_range`). TypeError: no tensor, or no torch.nn.Module; ValueError: another tensor.
+    Channels and least size (not with `any_size`, where images will be rescaled) are those of a
+    `VGGNet`, wrapped or not. TypeError: no tensor, or no torch.nn.Module. ValueError: another
+    tensor. Values far outside what training saw give a warning (see `warn_of_range`).
     """
     network = unwrap(model)
     if not isinstance(network, nn.Module):
@@ -149,8 +137,7 @@ def check_images(images: Any, model: Any, *, any_size: bool = False) -> None:
     if not isinstance(images, torch.Tensor):
         raise TypeError(f"{wanted} {type(images)}: stack tensors that were prepared as in training")
     if not images.is_floating_point():
-        how = "divide by 255 and subtract the mean, as in training"
-        raise ValueError(f"{wanted} {images.dtype}: {how}")
+        raise ValueError(f"{wanted} {images.dtype}: divide by 255 and subtract the mean first")
     if images.dim() != 4:
         how = ": give a single image as image[None]" if images.dim() == 3 else ""
         raise ValueError(f"{wanted} {tuple(images.shape)}{how}")

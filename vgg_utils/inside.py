@@ -18,6 +18,8 @@ from vgg_utils.inputs import check_images, evaluating, layers_in, unwrap
 _AFTER = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout, nn.Identity)
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def grad_cam(
     model: nn.Module,
     images: torch.Tensor,
@@ -37,9 +39,8 @@ def grad_cam(
         classes: the class to ask for, in each image (N,) or, as one int, in all of them.
         batch_size: the most images on the model's device at a time. The answer is on the CPU.
 
-    Raises TypeError for another network or for classes that are no integers, and ValueError for
-    images that the network cannot take, another number of classes than of images, or a class that
-    the network has not.
+    Raises TypeError for another network or classes that are no integers, and ValueError for images
+    that do not fit, another number of classes than of images, or a class that does not exist.
     """
     network: Any = unwrap(model)
     check_images(images, network)
@@ -56,7 +57,7 @@ def grad_cam(
     below, above = nn.Sequential(*layers[:end]), nn.Sequential(*layers[end:])
     device = next(network.parameters()).device
     heat = []
-    with evaluating(network), torch.inference_mode(False), torch.enable_grad():
+    with evaluating(network):
         for part, asked in zip(images.split(batch_size), wanted.split(batch_size), strict=True):
             with torch.no_grad():  # below the last map no gradient is asked for
                 maps = below(part.to(device))
@@ -64,9 +65,8 @@ def grad_cam(
             # A copy goes on, since a layer in place may overwrite what it is given.
             logits = network.classifier(torch.flatten(network.avgpool(above(maps.clone())), 1))
             if ((wanted < 0) | (wanted >= logits.shape[1])).any():
-                raise ValueError(
-                    f"classes must lie between 0 and {logits.shape[1] - 1}, got {wanted.tolist()}"
-                )
+                most = logits.shape[1] - 1
+                raise ValueError(f"classes must lie between 0 and {most}, got {wanted.tolist()}")
             chosen = logits.gather(1, asked.to(device)[:, None]).sum()
             (gradient,) = torch.autograd.grad(chosen, maps)
             weights = gradient.mean(dim=(2, 3), keepdim=True)  # (N, channels, 1, 1)
@@ -83,8 +83,6 @@ def _checked_classes(classes: Any, count: int) -> torch.Tensor:
     if wanted.is_floating_point() or wanted.is_complex() or wanted.dtype == torch.bool:
         raise TypeError(f"classes must be integers, got {wanted.dtype}")
     if wanted.dim() > 0 and wanted.shape != (count,):
-        raise ValueError(
-            f"{count} images want {count} classes, or one int for all of them, "
-            f"got classes of shape {tuple(wanted.shape)}"
-        )
+        how = f"{count} images want {count} classes, or one int for all of them"
+        raise ValueError(f"{how}, got classes of shape {tuple(wanted.shape)}")
     return wanted.long().expand(count)

@@ -45,9 +45,7 @@ def iou(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     negative side counts as empty. Raises ValueError where the last dimension is not 4.
     """
     if boxes.shape[-1:] != (4,) or others.shape[-1:] != (4,):
-        raise ValueError(
-            f"boxes must have shape (..., 4), got {tuple(boxes.shape)} and {tuple(others.shape)}"
-        )
+        raise ValueError(f"boxes have shape (..., 4), got {[*boxes.shape]} and {[*others.shape]}")
     sides, others_sides = boxes[..., 2:].clamp(min=0), others[..., 2:].clamp(min=0)
     low = torch.maximum(boxes[..., :2] - sides / 2, others[..., :2] - others_sides / 2)
     high = torch.minimum(boxes[..., :2] + sides / 2, others[..., :2] + others_sides / 2)
@@ -104,10 +102,8 @@ def squares(
     Raises ValueError for images that are not square, or a side below `size`.
     """
     if images.shape[-1] != images.shape[-2] or side < size:
-        raise ValueError(
-            f"expected square images and a side of at least {size} pixels, got "
-            f"{tuple(images.shape[-2:])} and {side}"
-        )
+        got = f"{tuple(images.shape[-2:])} and {side}"
+        raise ValueError(f"expected square images and a side of at least {size} pixels, got {got}")
     if side != images.shape[-1]:
         images = F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
     cut = images.unfold(2, size, stride).unfold(3, size, stride)  # (N, C, rows, columns, ...)
@@ -121,14 +117,16 @@ def box_regressor(classifier: VGGNet, classes: int = 1) -> VGGNet:
 
     One box is single-class regression (SCR), one for each class per-class regression (PCR). All
     other layers start from the classifier's (App. A.1). The new layer is small, standard deviation
-    0.01, so that the first boxes lie near the middle. Raises ValueError where the classifier does
-    not end in a Linear.
+    0.01, so that the first boxes lie near the middle. Raises ValueError where there is no last
+    Linear to replace.
     """
     model: VGGNet = copy.deepcopy(unwrap(classifier))
-    last = [*model.classifier.children()][-1:]
-    if not last or not isinstance(last[0], nn.Linear):
+    if not isinstance(model.classifier, nn.Sequential):
+        model.classifier = nn.Sequential(model.classifier)
+    last = model.classifier[-1]
+    if not isinstance(last, nn.Linear):
         raise ValueError(f"the classifier must end in a Linear to be replaced, got {last}")
-    new = nn.Linear(last[0].in_features, 4 * positive("classes", classes)).to(last[0].weight)
+    new = nn.Linear(last.in_features, 4 * positive("classes", classes)).to(last.weight)
     nn.init.normal_(new.weight, std=0.01)
     nn.init.zeros_(new.bias)
     model.classifier[-1] = new
@@ -136,10 +134,7 @@ def box_regressor(classifier: VGGNet, classes: int = 1) -> VGGNet:
 
 
 def boxes_of(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Take from outputs (N, 4 * classes) the box (N, 4) of each label; of one class, its only box.
-
-    Raises ValueError for outputs that are no boxes.
-    """
+    """Take from outputs (N, 4 * classes) the box (N, 4) of each label, or the only box there is."""
     if outputs.dim() != 2 or outputs.shape[1] % 4 or not outputs.shape[1]:
         raise ValueError(f"outputs must have shape (N, 4 * classes), got {tuple(outputs.shape)}")
     boxes = outputs.view(len(outputs), -1, 4)
@@ -169,23 +164,25 @@ def fit_boxes(
         model: from `box_regressor`, wrapped or not.
         data: images prepared as for the classifier (Sect. 2.1), with their boxes.
         size: side of the squares, that of the classifier's input.
-        layers: which learn: "all" that are not frozen, or of these only "fc" (App. A.1).
+        layers: which learn: "all" that are not frozen, or of these only "fc" (App. A.1). Batch
+            normalisation keeps the classifier's statistics, so that nothing else differs.
         epochs, batch_size, learning_rate, milestones, seed: as in `fit`.
 
-    Batch normalisation keeps the statistics of the classifier in either case, so that nothing but
-    the choice of layers differs. Modes, flags and the state of random numbers are left as they were
-    found. Raises TypeError or ValueError, before the first step, for a setting or data that do not
-    fit, and TrainingError as soon as the loss is not finite.
+    Modes, flags and the state of random numbers are left as they were found. Raises TypeError or
+    ValueError, before the first step, for settings or data that do not fit, and TrainingError as
+    soon as the loss is not finite.
     """
     network = unwrap(model)
     epochs, batch_size = positive("epochs", epochs), positive("batch_size", batch_size)
+    milestones = [positive("each of milestones", epoch) for epoch in milestones]
     if layers not in ("all", "fc"):
         raise ValueError(f'layers must be "all" or "fc", got {layers!r}')
     _check_boxes(network, data, positive("size", size))
     part = network if layers == "all" else network.classifier
     learning = [parameter for parameter in part.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(learning, lr=learning_rate, momentum=0.9, weight_decay=5e-4)
-    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(milestones))
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
+    optimizer.zero_grad()
     device = next(network.parameters()).device
     history = []
     with evaluating(network), torch.random.fork_rng(range(torch.cuda.device_count())):
@@ -199,25 +196,20 @@ def fit_boxes(
                 predicted = boxes_of(network(images.to(device)), data.labels[index].to(device))
                 loss = (predicted - targets.to(device)).square().sum(dim=1).mean() / 2
                 if not loss.isfinite():
-                    raise TrainingError(
-                        f"the loss is {loss.item()} in epoch {epoch}, with a learning rate of "
-                        f"{scheduler.get_last_lr()[0]:g}: try a smaller one"
-                    )
-                optimizer.zero_grad()
+                    where = f"epoch {epoch}, with a learning rate of {scheduler.get_last_lr()[0]:g}"
+                    raise TrainingError(f"the loss is {loss.item()} in {where}: try a smaller one")
                 loss.backward(inputs=learning)  # the other layers get no gradient
                 optimizer.step()
+                optimizer.zero_grad()
                 total += loss.item() * len(index)
             history.append(total / len(data.images))
             scheduler.step()
-    optimizer.zero_grad()
     return history
 
 
 def _check_boxes(network: Any, data: BoxedImages, size: int) -> None:
     if not isinstance(network, VGGNet):
-        raise TypeError(
-            f"fit_boxes needs a VGGNet, such as from box_regressor, got {type(network)}"
-        )
+        raise TypeError(f"needed is a VGGNet, such as from box_regressor, got {type(network)}")
     check_images(data.images, network)
     shapes, count = (tuple(data.labels.shape), tuple(data.boxes.shape)), len(data.images)
     if not count or shapes != ((count,), (count, 4)):
@@ -227,10 +219,8 @@ def _check_boxes(network: Any, data: BoxedImages, size: int) -> None:
         raise ValueError(f"size must lie between {least} and {most} pixels, got {size}")
     low, high, classes = data.labels.min(), data.labels.max(), network.num_classes // 4
     if data.labels.dtype != torch.int64 or low < 0 or high >= classes > 1:
-        raise ValueError(
-            f"labels must be int64 from 0 to {classes - 1}, got {data.labels.dtype} from "
-            f"{low.item()} to {high.item()}"
-        )
+        got = f"{data.labels.dtype} from {low.item()} to {high.item()}"
+        raise ValueError(f"labels must be int64 from 0 to {classes - 1}, got {got}")
     if not data.boxes.isfinite().all():
         raise ValueError("the boxes hold NaN or infinite values")
 

@@ -85,9 +85,8 @@ class VGGNet(nn.Module):
 
     `pixel_range`, None at first, is for the least and greatest pixel of training: images far
     beyond it (where it is None, beyond 20) are warned of once. RGB or BGR no network can tell.
-
-    It scripts, traces, exports and compiles. ONNX has no adaptive average: there, images may vary
-    in size with a pool_size of 1, or in the fully convolutional form.
+    ONNX has no adaptive average: exported there, images may vary in size with a pool_size of 1, or
+    in the fully convolutional form.
 
     Raises ValueError for a configuration it does not know or cannot read, and when called with
     images of the wrong shape or too small for the pools.
@@ -147,8 +146,7 @@ class VGGNet(nn.Module):
         x = self.features(x) if is_scripting() else features_of(self, x)
         return self.classifier(torch.flatten(self.avgpool(x), 1))
 
-    # What the network says of itself. Each raises ValueError, naming the module, where that cannot
-    # be told any more; the network still runs.
+    # What the network says of itself: a ValueError, naming the module, where that cannot be told.
 
     @property
     def in_channels(self) -> int:
@@ -193,13 +191,11 @@ class VGGNet(nn.Module):
         layers: list[Any] = [m for m in self.features.modules() if type(m) in (nn.Conv2d, *words)]
         try:
             fc6, relu, dropout = [*self.classifier.children()][:3]
+            config = [words.get(type(m)) or [m.kernel_size[0], m.out_channels] for m in layers]
             found: dict[str, Any] = {
                 "in_channels": self.in_channels,
                 "num_classes": self.num_classes,
-                "layer_config": [
-                    words.get(type(layer)) or [layer.kernel_size[0], layer.out_channels]
-                    for layer in layers
-                ],
+                "layer_config": config,
                 "batch_norm": any(isinstance(m, nn.BatchNorm2d) for m in self.features.modules()),
                 "pool_size": self.pool_size,
                 "hidden_features": fc6.out_features,
@@ -224,10 +220,8 @@ class FullyConvolutional(nn.Module):
         """Map images (N, in_channels, H, W) to class scores (N, num_classes, h, w)."""
         size, x, side = x.shape, features_of(self.model, x), self.model.pool_size
         if not is_symbolic(x) and min(x.shape[2:]) < side:
-            raise ValueError(
-                f"the fully convolutional form needs images of at least {self.model.image_size} "
-                f"pixels a side, got {size[2]}x{size[3]}"
-            )
+            needed = f"images of at least {self.model.image_size} pixels a side"
+            raise ValueError(f"the dense form needs {needed}, got {size[2]}x{size[3]}")
         for layer, _ in chain(self.model.classifier, "classifier"):
             if isinstance(layer, nn.Linear):
                 # The row of weights of one output, laid out again as the window it came from.
@@ -276,10 +270,8 @@ def initialise(model: nn.Module, scheme: str | float = "he") -> None:
     """
     named = scheme in ("he", "xavier", "pytorch")
     if not named and (isinstance(scheme, str) or not 0 <= scheme < math.inf):
-        raise ValueError(
-            f"unknown initialisation {scheme!r}: choose 'he', 'xavier', 'pytorch' or a standard "
-            "deviation"
-        )
+        known = "'he', 'xavier', 'pytorch' or a standard deviation"
+        raise ValueError(f"unknown initialisation {scheme!r}: choose {known}")
     if scheme == "pytorch":
         return
     for module in model.modules():
@@ -327,9 +319,7 @@ def copy_layers(source: VGGNet, target: VGGNet, names: Sequence[str] = FROM_A) -
             raise ValueError(f"no layer {name!r} in both networks: they share {both}")
         shapes = [tuple(layers[name].weight.shape) for layers in (theirs, ours)]
         if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"the weights of {name} are {shapes[0]} in one network and {shapes[1]} in the "
-                "other: build both with the same width, hidden_features, pool_size and classes"
-            )
+            differ = f"{shapes[0]} in one network and {shapes[1]} in the other"
+            raise ValueError(f"the weights of {name} are {differ}: build both with the same sizes")
     for name in names:
         ours[name].load_state_dict(theirs[name].state_dict())
