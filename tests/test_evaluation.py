@@ -1,4 +1,4 @@
-"""Every protocol against a slow, plain second implementation; views, fusion, memory, bad input.
+"""Every protocol against a slow, plain second implementation; views, ensembles, memory, bad input.
 
 The second implementation shares nothing with the module but the weights: it convolves and pools by
 torch.nn.functional, cuts crops by loops over starts written out here, and keeps every posterior.
@@ -16,8 +16,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
 from vgg_utils.augmentation import rescale
-from vgg_utils.evaluation import crop_grid, evaluate, evaluation_scales, fuse, predict, top_k_error
-from vgg_utils.model import VGGNet, weight_layers
+from vgg_utils.evaluation import (
+    crop_grid,
+    ensemble,
+    evaluate,
+    evaluation_scales,
+    predict,
+    top_k_error,
+)
+from vgg_utils.model import VGGNet, fully_convolutional, weight_layers
 from vgg_utils.records import load_record
 
 PAPER = load_record("paper")
@@ -183,7 +190,7 @@ def test_crops_of_another_size_and_of_a_network_that_is_no_vggnet():
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, CLASSES)).double()
     image = torch.randn(3, 6, 6, dtype=torch.double)
     posteriors, _ = evaluate(
-        net, [(image, 0)], (6,), protocol="crops", grid=2, crop=4, flip=False, progress=False
+        net, [(image, 0)], (6,), protocol="crops", grid=2, crop_size=4, flip=False, progress=False
     )
     with torch.no_grad():
         crops = [image[None, :, i : i + 4, j : j + 4] for i in (0, 2) for j in (0, 2)]
@@ -244,7 +251,7 @@ def test_dropout_is_off_and_every_mode_is_put_back_even_after_an_error():
     assert torch.equal(first, second)
     assert [module.training for module in net.modules()] == before
     assert torch.equal(net.features[1].running_mean, statistics)
-    with pytest.raises(ValueError, match="image 0 are NaN"):
+    with pytest.raises(ValueError, match=r"image 0 .* NaN or infinite"):
         evaluate(net, [(images[0][0] * float("nan"), 0)], [16], progress=False)
     assert [module.training for module in net.modules()] == before
 
@@ -374,23 +381,23 @@ def test_scales_are_those_of_tables_3_and_4():
     assert evaluation_scales((32, 61)) == (32, 46, 61)
 
 
-# Fusion
+# Ensembles
 
 
-def test_fusion_is_the_average():
+def test_an_ensemble_is_the_average():
     first, second = torch.tensor([[0.9, 0.1], [0.2, 0.8]]), torch.tensor([[0.3, 0.7], [0.4, 0.6]])
-    torch.testing.assert_close(fuse([first, second]), torch.tensor([[0.6, 0.4], [0.3, 0.7]]))
-    assert torch.equal(fuse([first]), first)
-    three = fuse([first, second, second])
+    torch.testing.assert_close(ensemble([first, second]), torch.tensor([[0.6, 0.4], [0.3, 0.7]]))
+    assert torch.equal(ensemble([first]), first)
+    three = ensemble([first, second, second])
     torch.testing.assert_close(three[0], torch.tensor([0.5, 0.5]))
 
 
-def test_fusing_two_networks():
+def test_an_ensemble_of_two_networks():
     images = photographs()
     nets = [small_net(0), small_net(5)]
     expected = sum(plain(plain_dense, net, images, [24], True) for net in nets) / 2
-    fused = fuse([evaluate(net, images, [24], progress=False)[0] for net in nets])
-    torch.testing.assert_close(fused, expected)
+    together = ensemble([evaluate(net, images, [24], progress=False)[0] for net in nets])
+    torch.testing.assert_close(together, expected)
 
 
 # Bad input
@@ -398,7 +405,7 @@ def test_fusing_two_networks():
 
 def at(net=None, data=None, scales=(16,), **options):
     data = photographs() if data is None else data
-    return evaluate(net or small_net(), data, scales, progress=False, **options)
+    return evaluate(small_net() if net is None else net, data, scales, progress=False, **options)
 
 
 @pytest.mark.parametrize(
@@ -410,18 +417,27 @@ def at(net=None, data=None, scales=(16,), **options):
         ({"scales": 256}, r"at least one Q, such as \[256\], got 256"),
         ({"scales": (16, 0)}, "each of scales must be a positive integer, got 0"),
         ({"scales": (15.5,)}, "each of scales must be a positive integer, got 15.5"),
-        ({"scales": (24, 15)}, "at Q = 15 .*dense form of this network needs at least 16"),
-        ({"scales": (15,), "protocol": "crops"}, "at Q = 15 .*a crop needs at least 16"),
-        ({"protocol": "crops", "crop": 17}, "at Q = 16 .*a crop needs at least 17"),
-        ({"protocol": "crops", "crop": 0}, "crop must be a positive integer"),
-        ({"protocol": "crops", "crop": 7}, "image of 7x7 pixels is too small .*at least 8"),
+        (
+            {"scales": (24, 15)},
+            "Q = 15 is too small: the dense form of this network needs at least 16",
+        ),
+        ({"scales": (15,), "protocol": "crops"}, "Q = 15 is too small: a crop needs at least 16"),
+        ({"protocol": "crops", "crop_size": 17}, "Q = 16 is too small: a crop needs at least 17"),
+        ({"protocol": "crops", "crop_size": 0}, "crop_size must be a positive integer"),
+        ({"protocol": "crops", "crop_size": 7}, "image of 7x7 pixels is too small .*at least 8"),
         ({"grid": 0}, "grid must be a positive integer"),
         ({"batch_size": 0}, "batch_size must be a positive integer"),
         ({"net": nn.Linear(2, 2)}, "'dense' needs a VGGNet, got .*Linear.*'crops' takes any"),
         ({"net": nn.Linear(2, 2), "protocol": "both"}, "'both' needs a VGGNet"),
-        ({"net": nn.Linear(2, 2), "protocol": "crops"}, "no image_size: give .*`crop`"),
-        ({"data": [(torch.zeros(24, 24), 0)]}, r"image 0 is \(24, 24\) of torch.float32"),
-        ({"data": [(torch.zeros(3, 24, 24, dtype=torch.uint8), 0)]}, "of torch.uint8"),
+        ({"net": nn.Linear(2, 2), "protocol": "crops"}, "no image_size: give .*`crop_size`"),
+        (
+            {"data": [(torch.zeros(24, 24), 0)]},
+            r"\(channels, height, width\), image 0 is \(24, 24\)",
+        ),
+        (
+            {"data": [(torch.zeros(3, 24, 24, dtype=torch.uint8), 0)]},
+            "image 0 .* got torch.uint8: divide by 255",
+        ),
         ({"data": [(torch.zeros(1, 24, 24).double(), 0)]}, r"shape \(N, 3, height, width\)"),
     ],
 )
@@ -430,19 +446,84 @@ def test_bad_input_is_named(options, message):
         at(**options)
 
 
-def test_nan_is_named_with_its_image():
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("protocol", ["dense", "crops"])
+def test_pixels_that_are_no_numbers_are_named_with_their_image(protocol, value):
     images = photographs()
-    images[3][0][0, 5, 5] = float("nan")
-    for protocol in ("dense", "crops"):
-        with pytest.raises(ValueError, match="the scores of image 3 are NaN"):
-            at(data=images, protocol=protocol)
+    images[3][0][0, 5, 5] = value
+    with pytest.raises(ValueError, match=r"image 3 .*NaN or infinite"):
+        at(data=images, protocol=protocol)
 
 
-def test_a_whole_data_set_is_asked_for_one_half():
+def test_weights_that_are_no_numbers_are_told_of():
+    net = small_net()
+    weight_layers(net)["fc8"].bias.data[1] = float("nan")
+    with pytest.raises(ValueError, match="scores of image 0 are NaN: has training diverged"):
+        at(net)
+
+
+@pytest.mark.parametrize("label", [torch.tensor([0, 1, 0, 0]), "cat", 1.0, None])
+def test_a_label_that_is_no_class_is_named_with_its_image(label):
+    images = photographs()
+    images[2] = (images[2][0], label)
+    with pytest.raises(ValueError, match="image 2 or its label"):
+        at(data=images)
+
+
+def test_an_image_below_the_least_size_is_rescaled_first():
+    net, image = small_net(), torch.randn(3, 6, 7, dtype=torch.double)
+    posteriors, _ = at(net, [(image, 0)], flip=False)
+    with torch.no_grad():
+        large = F.interpolate(image[None], size=(16, 19), mode="bilinear", antialias=True)
+        expected = fully_convolutional(net.eval())(large).mean((2, 3)).softmax(1)
+    torch.testing.assert_close(posteriors, expected.float())
+
+
+@pytest.mark.parametrize("protocol", ["dense", "crops", "both"])
+def test_a_wrapped_network_is_evaluated_like_the_bare_one(protocol):
+    net, images = small_net(), photographs()
+    expected, _ = at(net, images, protocol=protocol)
+    for wrapped in (nn.DataParallel(net), torch.compile(net, backend="eager")):
+        found, _ = at(wrapped, images, protocol=protocol)
+        torch.testing.assert_close(found, expected)
+        assert net.training
+
+
+def test_predict_batch_by_batch_is_the_forward_pass_and_leaves_no_trace():
+    net = small_net(batch_norm=True, dropout=0.9)
+    images = torch.randn(7, 3, 16, 16, dtype=torch.double)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state = torch.get_rng_state()
+    found = predict(net, images, batch_size=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(module.training for module in net.modules())
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert not found.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(found, net.eval()(images).float())
+
+
+def test_predict_takes_a_module_without_weights():
+    images = torch.randn(2, 3, 1, 1)
+    assert torch.equal(predict(nn.Flatten(), images), images.flatten(1))
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5])
+def test_predict_wants_a_batch_size_of_at_least_one(batch_size):
+    with pytest.raises(ValueError, match="batch_size must be a positive integer"):
+        predict(small_net(), torch.zeros(1, 3, 16, 16).double(), batch_size=batch_size)
+
+
+def test_predict_looks_at_what_it_is_given():
+    with pytest.raises(ValueError, match=r"expected images of shape \(N, 3, height, width\)"):
+        predict(small_net(), torch.zeros(1, 1, 16, 16).double())
+
+
+def test_a_whole_data_set_is_asked_for_one_part():
     from vgg_utils.data import load_digits
 
     data = load_digits()
-    with pytest.raises(ValueError, match=r"one half of the data set, such as data\.test"):
+    with pytest.raises(ValueError, match=r"one part of the data set, such as data\.test"):
         at(data=data)
     net = VGGNet(1, 10, "A", width=1 / 16, pool_size=1, hidden_features=8)
     posteriors, labels = at(net, data.test, (32,), batch_size=250, flip=False)
@@ -454,7 +535,7 @@ def test_a_whole_data_set_is_asked_for_one_half():
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ([], "nothing to fuse"),
+        ([], "nothing to average"),
         ([torch.full((2, 2), 0.5), torch.full((2, 4), 0.25)], r"same classes .*\(2, 2\), \(2, 4\)"),
         ([torch.full((2, 2), 0.5), torch.full((3, 2), 0.5)], "same images"),
         ([torch.ones(3)], r"\(N, classes\), got \(3,\)"),
@@ -462,9 +543,9 @@ def test_a_whole_data_set_is_asked_for_one_half():
         ([torch.full((2, 2), float("nan"))], "entry 0 do not sum to 1"),
     ],
 )
-def test_what_cannot_be_fused(entries, message):
+def test_what_makes_no_ensemble(entries, message):
     with pytest.raises(ValueError, match=message):
-        fuse(entries)
+        ensemble(entries)
 
 
 @pytest.mark.parametrize(

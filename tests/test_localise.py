@@ -1,4 +1,4 @@
-"""Boxes against torchvision and against counted pixels; the regressor, the merging, Grad-CAM."""
+"""Boxes against torchvision and against counted pixels; the regressor, the merging."""
 
 import copy
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torchvision.ops import box_convert, box_iou
 from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
@@ -15,7 +16,6 @@ from vgg_utils.localise import (
     boxes_of,
     crop,
     fit_boxes,
-    grad_cam,
     iou,
     load_pets,
     merge_boxes,
@@ -71,7 +71,7 @@ def test_iou_of_empty_and_inverted_boxes_is_zero():
 
 
 def test_iou_refuses_what_is_no_box():
-    with pytest.raises(ValueError, match=r"\(\.\.\., 4\), got \(2, 5\) and \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"\(\.\.\., 4\), got \[2, 5\] and \[2, 4\]"):
         iou(torch.zeros(2, 5), torch.zeros(2, 4))
 
 
@@ -178,7 +178,7 @@ def test_only_the_named_layers_learn(layers, changed):
 
 def test_boxes_are_learnt():
     data, model = boxed(), box_regressor(small_net(batch_norm=False, hidden_features=64), 1)
-    fit_boxes(model, data, size=20, epochs=80, batch_size=8, learning_rate=0.05, drop_at=[60])
+    fit_boxes(model, data, size=20, epochs=80, batch_size=8, learning_rate=0.05, milestones=[60])
     corners = torch.zeros(24, 2, dtype=torch.int64)
     with torch.no_grad():
         found = uncrop(boxes_of(model(data.images), data.labels), corners, 20)
@@ -186,9 +186,108 @@ def test_boxes_are_learnt():
     assert (iou(data.boxes.mean(dim=0), data.boxes) > 0.5).float().mean() < 0.6
 
 
-def test_fit_boxes_refuses_other_layers():
-    with pytest.raises(ValueError, match='"all" or "fc", got \'conv\''):
-        fit_boxes(box_regressor(small_net()), boxed(), size=20, layers="conv")
+def test_the_rate_falls_after_each_milestone():
+    """With a rate that falls to nearly nothing after epoch 1, further epochs change nothing."""
+    data, models = boxed(), []
+    for options in ({"epochs": 1}, {"epochs": 4, "milestones": [1] * 9}):
+        torch.manual_seed(0)
+        models.append(box_regressor(small_net(), 1))
+        fit_boxes(models[-1], data, size=20, batch_size=8, **options)
+    for first, second in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+    torch.manual_seed(0)
+    before = box_regressor(small_net(), 1).features[0].weight
+    assert (models[0].features[0].weight - before).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("layers", ["fc", "all"])
+def test_modes_flags_and_random_numbers_are_left_as_they_were(layers):
+    model = box_regressor(small_net(dropout=0.5), 1).train()
+    model.features[1].eval()
+    model.features[0].weight.requires_grad_(False)
+
+    def found():
+        modes = [module.training for module in model.modules()]
+        return modes, [parameter.requires_grad for parameter in model.parameters()]
+
+    torch.manual_seed(5)
+    before, state, numpy_state = found(), torch.get_rng_state(), np.random.get_state()[1].tolist()
+    frozen = model.features[0].weight.clone()
+    fit_boxes(model, boxed(), size=16, layers=layers, epochs=1)
+    with pytest.raises(TrainingError):
+        fit_boxes(model, boxed(), size=16, layers=layers, learning_rate=1e6, batch_size=4)
+    assert found() == before
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.random.get_state()[1].tolist() == numpy_state
+    assert torch.equal(model.features[0].weight, frozen)  # frozen means frozen
+
+
+def test_the_seed_alone_decides():
+    losses = []
+    for outside, seed in ((1, 0), (2, 0), (2, 1)):
+        torch.manual_seed(0)
+        model = box_regressor(small_net(dropout=0.5), 1)
+        torch.manual_seed(outside)
+        losses.append(fit_boxes(model, boxed(), size=16, epochs=2, seed=seed))
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_wrapped_network_learns_what_the_bare_one_learns():
+    losses = []
+    for wrap in (lambda model: model, nn.DataParallel):
+        torch.manual_seed(0)
+        model = wrap(box_regressor(wrap(small_net()), 3))
+        losses.append(fit_boxes(model, boxed(), size=16, epochs=2))
+    assert losses[0] == losses[1]
+
+
+GOOD = boxed()
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "error", "message"),
+    [
+        ({}, {"layers": "conv"}, ValueError, '"all" or "fc", got \'conv\''),
+        ({}, {"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
+        ({}, {"batch_size": 2.5}, ValueError, "batch_size must be a positive integer"),
+        ({}, {"size": 21}, ValueError, "size must lie between 4 and 20 pixels, got 21"),
+        ({}, {"size": 3}, ValueError, "size must lie between 4 and 20 pixels, got 3"),
+        ({"images": GOOD.images.byte()}, {}, ValueError, "torch.uint8: divide by 255"),
+        ({"images": GOOD.images.expand(-1, 3, -1, -1)}, {}, ValueError, r"\(N, 1, height, width\)"),
+        ({"images": GOOD.images / 0}, {}, ValueError, "NaN or infinite"),
+        ({"images": list(GOOD.images)}, {}, TypeError, "got <class 'list'>"),
+        ({"labels": GOOD.labels[:3]}, {}, ValueError, r"24 images want .*\(3,\)"),
+        ({"labels": GOOD.labels[:, None]}, {}, ValueError, r"24 images want .*\(24, 1\)"),
+        (
+            {"labels": GOOD.labels + 1},
+            {},
+            ValueError,
+            "int64 from 0 to 2, got torch.int64 from 1 to 3",
+        ),
+        ({"labels": GOOD.labels - 1}, {}, ValueError, "int64 from 0 to 2, got torch.int64 from -1"),
+        ({"labels": GOOD.labels.int()}, {}, ValueError, "int64 from 0 to 2, got torch.int32"),
+        ({"boxes": GOOD.boxes[:, :3]}, {}, ValueError, r"24 images want .*\(24, 3\)"),
+        ({"boxes": GOOD.boxes / 0}, {}, ValueError, "the boxes hold NaN or infinite"),
+        ({part: getattr(GOOD, part)[:0] for part in GOOD._fields}, {}, ValueError, "0 images want"),
+    ],
+)
+def test_what_fit_boxes_refuses_before_the_first_step(changes, options, error, message):
+    model = box_regressor(small_net(), 3)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(error, match=message):
+        fit_boxes(model, GOOD._replace(**changes), **{"size": 16, **options})
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+
+
+def test_other_networks_are_refused():
+    with pytest.raises(
+        TypeError, match=r"needed is a VGGNet, such as from box_regressor, got .*Flatten"
+    ):
+        fit_boxes(nn.Flatten(), GOOD, size=16)
+    net = small_net()
+    net.classifier = nn.Sequential(nn.Linear(24, 3), nn.Softmax(1))
+    with pytest.raises(ValueError, match=r"must end in a Linear to be replaced, got .*Softmax"):
+        box_regressor(net)
 
 
 def test_training_that_diverges_says_so():
@@ -214,6 +313,13 @@ def merged_by_groups(boxes, scores, least):
     return [(boxes[g].mean(dim=0), scores[g].sum()) for g in groups]
 
 
+def test_merging_wants_a_score_for_each_box():
+    with pytest.raises(
+        ValueError, match=r"boxes \(M, 4\) and scores \(M,\), got \(3, 4\) and \(2,\)"
+    ):
+        merge_boxes(torch.zeros(3, 4), torch.zeros(2))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_merging_agrees_with_groups(seed):
     torch.manual_seed(seed)
@@ -231,35 +337,6 @@ def test_merged_box_is_the_mean_and_the_best_has_the_highest_sum():
     found, sums = merge_boxes(boxes, torch.tensor([0.3, 0.8, 0.3, 0.3]))
     assert found[0].tolist() == pytest.approx([5 + 1 / 6, 5 + 1 / 6, 4, 4])
     assert sums.tolist() == pytest.approx([0.9, 0.8])
-
-
-# Grad-CAM
-
-
-@pytest.mark.parametrize("last", ["M", (3, 5)])
-def test_grad_cam_agrees_with_hooks_on_a_whole_pass(last):
-    torch.manual_seed(1)
-    net = VGGNet(1, 3, [(3, 4), "M", (3, 6), last], pool_size=2, hidden_features=8).eval()
-    images, classes = torch.randn(4, 1, 16, 16), torch.tensor([2, 0, 1, 2])
-    kept = {}
-    watched = net.features[4] if last == "M" else net.features[6]  # the last ReLU
-
-    def keep(module, inputs, output):
-        kept["maps"] = output.clone()
-        kept["maps"].retain_grad()
-        return kept["maps"]
-
-    handle = watched.register_forward_hook(keep)
-    logits = net(images)
-    handle.remove()
-    sum(logits[i, c] for i, c in enumerate(classes)).backward()
-    maps, gradient = kept["maps"].detach().numpy(), kept["maps"].grad.numpy()
-    expected = np.einsum("nc,nchw->nhw", gradient.mean(axis=(2, 3)), maps).clip(0)
-    net.zero_grad(set_to_none=True)
-    found = grad_cam(net, images, classes, batch_size=3)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-6)
-    assert expected.max() > 0
-    assert all(parameter.grad is None for parameter in net.parameters())
 
 
 # Pets

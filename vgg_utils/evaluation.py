@@ -4,15 +4,14 @@
 
 The views of an image at one scale are the whole of it (dense) or a grid of crops, each with its
 mirror image. What is averaged over views, over scales and over networks is always the softmax
-posterior (Sect. 4.2 to 4.4). Where the paper leaves something open, the docstrings say what is done
-here, and why.
+posterior (Sect. 4.2 to 4.4). Where the paper leaves something open, the docstrings say so.
 
 Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 3.2 and 4.
 """
 
 from __future__ import annotations
 
-import contextlib
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from vgg_utils.augmentation import rescale
 from vgg_utils.configs import positive
+from vgg_utils.inputs import check_images, evaluating, unwrap
 from vgg_utils.model import VGGNet, fully_convolutional
 
 # The number of the image, and the view (channels, height, width).
@@ -79,7 +79,7 @@ def evaluate(
     protocol: str = "dense",
     flip: bool = True,
     grid: int = 5,
-    crop: int | None = None,
+    crop_size: int | None = None,
     softmax_first: bool = False,
     batch_size: int = 32,
     progress: bool = True,
@@ -87,12 +87,12 @@ def evaluate(
     """Return the averaged posteriors (N, classes), float32, and the labels (N,), on the CPU.
 
     Arguments:
-        model: maps images (N, channels, H, W) to scores (N, classes). "dense" needs a `VGGNet`.
-        data: pairs (image, label), by index: one half of an `ImageData`, such as `data.test`, or a
+        model: maps images (N, channels, H, W) to scores (N, classes); wrapped or not. "dense" needs
+            a `VGGNet`.
+        data: pairs (image, label), by index: one part of an `ImageData`, such as `data.test`, or a
             list or data set of images (channels, H, W), each of its own size. They are whole
-            images, float, with the training set's mean subtracted. (Rescaling leaves a constant as
-            it is, so it makes no difference that the mean goes first.) The test half of an
-            `ImageFiles` cuts its images; for whole ones give it another transform:
+            images, float, with the training set's mean subtracted. The test part of an `ImageFiles`
+            cuts its images; for whole ones give it another transform:
             `data.test.transform = lambda image: image - data.mean[:, None, None]`.
         scales: the test scales Q, to each of which the smallest side of every image is brought.
             `evaluation_scales` has the paper's. Posteriors are averaged over them (Sect. 4.2).
@@ -101,25 +101,23 @@ def evaluate(
             of what these two give (Sect. 4.3).
         flip: take the mirror image of each view, of the whole or of the crop, too.
         grid: crops along a side; the paper's 5, flipped, are 50 a scale (see `crop_grid`).
-        crop: side of a crop in pixels; by default `model.image_size`, 224 for the paper's nets.
+        crop_size: side of a crop in pixels; by default `model.image_size`, the paper's 224.
         softmax_first: in "dense", apply the softmax at every place of the map and average after.
-            The paper leaves the order open. It calls what is averaged a class score map and speaks
-            of softmax posteriors only of images, so by default the scores are averaged first.
-            "Sum-pooled" then means averaged: a sum of scores would change the softmax.
-        batch_size: the most views in one forward pass. The answer does not depend on it, but for
-            rounding. Views of equal size go together, whichever image they are of.
+            The paper leaves the order open; it speaks of posteriors only of images, so by default
+            the scores are averaged first.
+        batch_size: the most views in one forward pass, which changes nothing but rounding.
         progress: show a bar.
 
-    Images are read one at a time; at most batch_size views wait to be looked at, and of what was
-    seen one sum is kept for each image. Works on the model's device, with dropout off and batch
-    normalisation fixed; every part of the model is left in the mode it was found in.
+    Images are read one at a time, and one sum is kept for each. Works on the model's device, with
+    dropout off and batch normalisation fixed; every module is left in the mode it was found in.
 
     Raises ValueError, before any work, for no images, a setting out of range, and a Q too small for
-    the crop or the dense form; later for an image that is no float tensor (channels, H, W) and for
-    scores that are NaN.
+    the crop or the dense form; later for an image that `check_images` refuses, a label that is no
+    integer, and scores that are NaN.
     """
+    network = unwrap(model)
     if hasattr(data, "test"):
-        raise ValueError("give one half of the data set, such as data.test")
+        raise ValueError("give one part of the data set, such as data.test")
     if protocol not in ("dense", "crops", "both"):
         raise ValueError(f"unknown protocol {protocol!r}: choose 'dense', 'crops' or 'both'")
     count = len(data)  # type: ignore[arg-type]  # PyTorch's Dataset does not promise a length
@@ -132,28 +130,25 @@ def evaluate(
 
     ways: list[tuple[nn.Module, Callable[[torch.Tensor], list[torch.Tensor]]]] = []
     if protocol != "crops":
-        if not isinstance(model, VGGNet):
-            raise ValueError(f"{protocol!r} needs a VGGNet, got {type(model)}: 'crops' takes any")
-        _check_scales(scales, model.image_size, "the dense form of this network")
-        ways.append((fully_convolutional(model), lambda image: [image]))
+        if not isinstance(network, VGGNet):
+            raise ValueError(f"{protocol!r} needs a VGGNet, got {type(network)}: 'crops' takes any")
+        _check_scales(scales, network.image_size, "the dense form of this network")
+        ways.append((fully_convolutional(network), lambda image: [image]))
     if protocol != "dense":
-        if crop is None and not isinstance(model, VGGNet):
-            raise ValueError(f"{type(model)} has no image_size: give the side of a crop as `crop`")
-        size = positive("crop", model.image_size if crop is None else crop)  # type: ignore[arg-type]
+        if crop_size is None:
+            if not isinstance(network, VGGNet):
+                raise ValueError(f"{type(network)} has no image_size: give the side as `crop_size`")
+            crop_size = network.image_size
+        size = positive("crop_size", crop_size)
         _check_scales(scales, size, "a crop")
         ways.append((model, lambda image: crop_grid(image, size, grid)))
 
-    device = next(model.parameters()).device
+    device = next(model.parameters(), torch.empty(0)).device
     labels = torch.zeros(count, dtype=torch.int64)
 
     def views(cut: Callable[[torch.Tensor], list[torch.Tensor]]) -> Iterator[View]:
         for index in tqdm(range(count), unit="image", disable=not progress, leave=False):
-            image, labels[index] = data[index]
-            if image.dim() != 3 or not image.is_floating_point():
-                raise ValueError(
-                    "expected images (channels, height, width) of floats, image "
-                    f"{index} is {tuple(image.shape)} of {image.dtype}"
-                )
+            image, labels[index] = _checked(index, data[index], model)
             image = image.to(device)
             for scale in scales:
                 for view in cut(rescale(image, scale)):
@@ -162,32 +157,38 @@ def evaluate(
                         yield index, view.flip(-1)
 
     averages = []
-    with _evaluating(model):
+    with evaluating(model):
         for net, cut in ways:
             sums, numbers = torch.zeros(0), torch.zeros(count, 1)  # of each image's posteriors
             for indices, batch in _batches(views(cut), batch_size):
                 posteriors = _posteriors(net(batch).float(), softmax_first).double().cpu()
                 if posteriors.isnan().any():
                     first = min(indices[posteriors.isnan().any(1)].tolist())
-                    raise ValueError(
-                        f"the scores of image {first} are NaN: look for it in the image and in the "
-                        "weights (did the training diverge?)"
-                    )
+                    raise ValueError(f"the scores of image {first} are NaN: has training diverged?")
                 if not len(sums):
                     sums = torch.zeros(count, posteriors.shape[1]).double()
                 sums.index_add_(0, indices, posteriors)
                 numbers.index_add_(0, indices, torch.ones(len(indices), 1))
             averages.append((sums / numbers).float())
-    return fuse(averages), labels
+    return ensemble(averages), labels
+
+
+def _checked(index: int, item: Any, model: nn.Module) -> tuple[torch.Tensor, int]:
+    """Return an image and its label; raise ValueError, with their number, for bad ones."""
+    image, label = item
+    if not isinstance(image, torch.Tensor) or image.dim() != 3:
+        got = tuple(image.shape) if isinstance(image, torch.Tensor) else type(image)
+        raise ValueError(f"expected images (channels, height, width), image {index} is {got}")
+    try:
+        check_images(image[None], model, any_size=True)
+        return image, operator.index(label)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"image {index} or its label: {error}") from error
 
 
 def _check_scales(scales: Sequence[int], least: int, what: str) -> None:
-    for scale in scales:
-        if scale < least:
-            raise ValueError(
-                f"at Q = {scale} the smallest side of an image has {scale} pixels; {what} needs at "
-                f"least {least}"
-            )
+    if min(scales) < least:
+        raise ValueError(f"Q = {min(scales)} is too small: {what} needs at least {least} pixels")
 
 
 def _batches(views: Iterable[View], most: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -200,13 +201,9 @@ def _batches(views: Iterable[View], most: int) -> Iterator[tuple[torch.Tensor, t
         if total == most:
             group = waiting.pop(max(waiting, key=lambda shape: len(waiting[shape])))
             total -= len(group)
-            yield _stack(group)
+            yield torch.tensor([index for index, _ in group]), torch.stack([v for _, v in group])
     for group in waiting.values():
-        yield _stack(group)
-
-
-def _stack(group: list[View]) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.tensor([index for index, _ in group]), torch.stack([view for _, view in group])
+        yield torch.tensor([index for index, _ in group]), torch.stack([v for _, v in group])
 
 
 def _posteriors(scores: torch.Tensor, softmax_first: bool) -> torch.Tensor:
@@ -218,55 +215,39 @@ def _posteriors(scores: torch.Tensor, softmax_first: bool) -> torch.Tensor:
     return scores.mean((2, 3)).softmax(1)
 
 
-def fuse(posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
+def ensemble(posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return the average of several networks' posteriors (N, classes), for the same images.
 
-    So does the paper fuse networks (Sect. 4.4), and dense evaluation with crops (Sect. 4.3). Each
+    The paper combines networks so (Sect. 4.4), and dense evaluation with crops (Sect. 4.3). Each
     has the same weight. What comes in must be posteriors: an average of logits would favour the
     network whose logits are largest.
 
     Raises ValueError for none at all, shapes that differ, and rows that do not sum to 1.
     """
     if not len(posteriors):
-        raise ValueError("there is nothing to fuse: give at least one network's posteriors")
+        raise ValueError("there is nothing to average: give at least one network's posteriors")
     shapes = [tuple(each.shape) for each in posteriors]
     if len(shapes[0]) != 2 or len(set(shapes)) > 1:
-        raise ValueError(
-            "to be fused, networks must have the same classes and have seen the same images: "
-            f"expected posteriors of one shape (N, classes), got {', '.join(map(str, shapes))}"
-        )
+        what = "an ensemble needs the same classes and the same images from all networks"
+        raise ValueError(f"{what}: one shape (N, classes), got {', '.join(map(str, shapes))}")
     for number, each in enumerate(posteriors):
         if not torch.allclose(each.sum(1), torch.ones(len(each)).to(each), atol=1e-3):
-            raise ValueError(
-                f"the rows of entry {number} do not sum to 1: give posteriors, not logits"
-            )
+            raise ValueError(f"rows of entry {number} do not sum to 1: give posteriors, not logits")
     return torch.stack(list(posteriors)).mean(0)
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off and fix batch normalisation; after, put every module's mode back."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 @torch.no_grad()
 def predict(model: nn.Module, images: torch.Tensor, *, batch_size: int = 256) -> torch.Tensor:
     """Return the logits (N, classes), on the CPU, of images (N, channels, height, width).
 
-    Works batch by batch on the model's own device, with dropout off and batch normalisation fixed;
-    every part of the model is left in the mode it was found in.
+    Works on the model's device, with dropout off and batch normalisation fixed; every module is
+    left in the mode it was found in. Raises as `check_images` does.
     """
-    device = next(model.parameters()).device
-    with _evaluating(model):
-        return torch.cat(
-            [model(part.to(device)).float().cpu() for part in images.split(batch_size)]
-        )
+    check_images(images, model)
+    device = next(model.parameters(), torch.empty(0)).device  # the CPU for a model without any
+    parts = images.split(positive("batch_size", batch_size))
+    with evaluating(model):
+        return torch.cat([model(part.to(device)).float().cpu() for part in parts])
 
 
 def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float:
@@ -277,17 +258,13 @@ def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float
     the number of classes, a label that is no class, or a NaN.
     """
     if logits.dim() != 2 or labels.shape != logits.shape[:1] or not len(labels):
-        raise ValueError(
-            "expected logits (N, classes) and labels (N,) with N of at least 1, got "
-            f"{tuple(logits.shape)} and {tuple(labels.shape)}"
-        )
+        got = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"expected logits (N, classes) and labels (N,), N at least 1, got {got}")
     if not 1 <= k <= logits.shape[1]:
         raise ValueError(f"k must lie between 1 and {logits.shape[1]} classes, got {k}")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise ValueError(
-            f"labels must lie between 0 and {logits.shape[1] - 1}, "
-            f"got {int(labels.min())} to {int(labels.max())}"
-        )
+        got = f"{int(labels.min())} to {int(labels.max())}"
+        raise ValueError(f"labels must lie between 0 and {logits.shape[1] - 1}, got {got}")
     if logits.isnan().any():
         raise ValueError("the logits hold NaN, so no class is highest: did the training diverge?")
     hit = (logits.topk(k, dim=1).indices == labels[:, None]).any(dim=1)

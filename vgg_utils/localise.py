@@ -1,10 +1,10 @@
-"""Where an object is: boxes, a network that predicts them, and where a classifier looks.
+"""Where an object is: boxes, and a network that predicts them.
 
 A box is (centre x, centre y, width, height), as in App. A.1; x runs to the right and y down, and
 the pixel in the corner covers 0 to 1.
 
 Source: Simonyan and Zisserman, arXiv:1409.1556, App. A (localisation); Sermanet et al.,
-arXiv:1312.6229, Sect. 4.3 (merging); Selvaraju et al., arXiv:1610.02391, Sect. 3 (Grad-CAM).
+arXiv:1312.6229, Sect. 4.3 (merging).
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from vgg_utils.configs import positive
+from vgg_utils.inputs import check_images, evaluating, unwrap
 from vgg_utils.model import VGGNet
 from vgg_utils.training import TrainingError
 
@@ -44,17 +45,12 @@ def iou(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     negative side counts as empty. Raises ValueError where the last dimension is not 4.
     """
     if boxes.shape[-1:] != (4,) or others.shape[-1:] != (4,):
-        raise ValueError(
-            f"boxes must have shape (..., 4), got {tuple(boxes.shape)} and {tuple(others.shape)}"
-        )
-    lows, highs, areas = [], [], []
-    for box in (boxes, others):
-        sides = box[..., 2:].clamp(min=0)
-        lows.append(box[..., :2] - sides / 2)
-        highs.append(box[..., :2] + sides / 2)
-        areas.append(sides.prod(-1))
-    shared = (torch.minimum(*highs) - torch.maximum(*lows)).clamp(min=0).prod(-1)
-    return shared / (areas[0] + areas[1] - shared).clamp(min=1e-9)
+        raise ValueError(f"boxes have shape (..., 4), got {[*boxes.shape]} and {[*others.shape]}")
+    sides, others_sides = boxes[..., 2:].clamp(min=0), others[..., 2:].clamp(min=0)
+    low = torch.maximum(boxes[..., :2] - sides / 2, others[..., :2] - others_sides / 2)
+    high = torch.minimum(boxes[..., :2] + sides / 2, others[..., :2] + others_sides / 2)
+    shared = (high - low).clamp(min=0).prod(-1)
+    return shared / (sides.prod(-1) + others_sides.prod(-1) - shared).clamp(min=1e-9)
 
 
 def crop(
@@ -62,26 +58,19 @@ def crop(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut a square of `size` pixels from each image and move its box along.
 
-    Arguments:
-        images: (N, channels, height, width).
-        boxes: (N, 4) in pixels of the image.
-        corners: (N, 2), int64: left and top of each square.
-        size: side of the squares.
+    images (N, channels, height, width), boxes (N, 4) in pixels, and corners (N, 2), int64, the left
+    and top of each square, give the squares (N, channels, size, size), and the boxes (N, 4) as a
+    network is to predict them: in units of `size`, with the centre counted from the square's
+    middle. A box may reach beyond its square.
 
-    Returns the squares (N, channels, size, size), and the boxes (N, 4) as a network is to predict
-    them: in units of `size`, with the centre counted from the square's middle. A box may reach
-    beyond its square. Raises ValueError for a square that does not lie within the image.
+    Raises ValueError for a square that does not lie within the image.
     """
     height, width = images.shape[-2:]
     room = torch.tensor([width - size, height - size])
     if (corners < 0).any() or (corners.cpu() > room).any():
         raise ValueError(f"a square of {size} pixels does not fit there in {height}x{width} pixels")
-    squares = torch.stack(
-        [
-            image[:, top : top + size, left : left + size]
-            for image, (left, top) in zip(images, corners.tolist(), strict=True)
-        ]
-    )
+    pairs = zip(images, corners.tolist(), strict=True)
+    squares = torch.stack([image[:, y : y + size, x : x + size] for image, (x, y) in pairs])
     moved = boxes.clone()
     moved[:, :2] -= corners.to(boxes) + size / 2
     return squares, moved / size
@@ -107,16 +96,14 @@ def squares(
     """Rescale square images to `side` pixels and cut all squares of `size`, `stride` apart.
 
     images (N, channels, height, height) give squares (N, M, channels, size, size) and their left
-    and top in the rescaled image, (M, 2). The paper computes all at once, with the fully connected
-    layers as convolutions (Sect. 3.2); cut out, each square is padded at its own border.
+    and top in the rescaled image, (M, 2). The paper computes all at once (Sect. 3.2); cut out, each
+    square is padded at its own border.
 
     Raises ValueError for images that are not square, or a side below `size`.
     """
     if images.shape[-1] != images.shape[-2] or side < size:
-        raise ValueError(
-            f"expected square images and a side of at least {size} pixels, got "
-            f"{tuple(images.shape[-2:])} and {side}"
-        )
+        got = f"{tuple(images.shape[-2:])} and {side}"
+        raise ValueError(f"expected square images and a side of at least {size} pixels, got {got}")
     if side != images.shape[-1]:
         images = F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
     cut = images.unfold(2, size, stride).unfold(3, size, stride)  # (N, C, rows, columns, ...)
@@ -130,12 +117,16 @@ def box_regressor(classifier: VGGNet, classes: int = 1) -> VGGNet:
 
     One box is single-class regression (SCR), one for each class per-class regression (PCR). All
     other layers start from the classifier's (App. A.1). The new layer is small, standard deviation
-    0.01, so that the first boxes lie near the middle.
+    0.01, so that the first boxes lie near the middle. Raises ValueError where there is no last
+    Linear to replace.
     """
-    model = copy.deepcopy(classifier)
+    model: VGGNet = copy.deepcopy(unwrap(classifier))
+    if not isinstance(model.classifier, nn.Sequential):
+        model.classifier = nn.Sequential(model.classifier)
     last = model.classifier[-1]
-    assert isinstance(last, nn.Linear)
-    new = nn.Linear(last.in_features, 4 * classes).to(last.weight.device)
+    if not isinstance(last, nn.Linear):
+        raise ValueError(f"the classifier must end in a Linear to be replaced, got {last}")
+    new = nn.Linear(last.in_features, 4 * positive("classes", classes)).to(last.weight)
     nn.init.normal_(new.weight, std=0.01)
     nn.init.zeros_(new.bias)
     model.classifier[-1] = new
@@ -143,10 +134,7 @@ def box_regressor(classifier: VGGNet, classes: int = 1) -> VGGNet:
 
 
 def boxes_of(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Take from outputs (N, 4 * classes) the box (N, 4) of each label; of one class, its only box.
-
-    Raises ValueError for outputs that are no boxes.
-    """
+    """Take from outputs (N, 4 * classes) the box (N, 4) of each label, or the only box there is."""
     if outputs.dim() != 2 or outputs.shape[1] % 4 or not outputs.shape[1]:
         raise ValueError(f"outputs must have shape (N, 4 * classes), got {tuple(outputs.shape)}")
     boxes = outputs.view(len(outputs), -1, 4)
@@ -164,7 +152,7 @@ def fit_boxes(
     epochs: int = 4,
     batch_size: int = 32,
     learning_rate: float = 0.01,
-    drop_at: Sequence[int] = (),
+    milestones: Sequence[int] = (),
     seed: int = 0,
 ) -> list[float]:
     """Train a box regressor on random squares of the images; return the mean loss of each epoch.
@@ -173,114 +161,103 @@ def fit_boxes(
     right class, in units of the square, averaged over a batch. SGD as in `vgg_utils.training.fit`.
 
     Arguments:
-        model: from `box_regressor`.
-        data: images already centred (Sect. 2.1), with their boxes.
+        model: from `box_regressor`, wrapped or not.
+        data: images prepared as for the classifier (Sect. 2.1), with their boxes.
         size: side of the squares, that of the classifier's input.
-        layers: which learn: "all", or "fc", which leaves the convolutions as they are (App. A.1).
-        epochs, batch_size, learning_rate, seed: as in `fit`.
-        drop_at: epochs after which the learning rate is divided by ten.
+        layers: which learn: "all" that are not frozen, or of these only "fc" (App. A.1). Batch
+            normalisation keeps the classifier's statistics, so that nothing else differs.
+        epochs, batch_size, learning_rate, milestones, seed: as in `fit`.
 
-    Batch normalisation keeps the statistics of the classifier in either case, so that nothing but
-    the choice of layers differs. Raises ValueError for another word than "all" or "fc", and
-    TrainingError as soon as the loss is not finite.
+    Modes, flags and the state of random numbers are left as they were found. Raises TypeError or
+    ValueError, before the first step, for settings or data that do not fit, and TrainingError as
+    soon as the loss is not finite.
     """
+    network = unwrap(model)
+    epochs, batch_size = positive("epochs", epochs), positive("batch_size", batch_size)
+    milestones = [positive("each of milestones", epoch) for epoch in milestones]
     if layers not in ("all", "fc"):
         raise ValueError(f'layers must be "all" or "fc", got {layers!r}')
-    torch.manual_seed(seed)
-    device = next(model.parameters()).device
-    model.features.requires_grad_(layers == "all")
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    _check_boxes(network, data, positive("size", size))
+    part = network if layers == "all" else network.classifier
+    learning = [parameter for parameter in part.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(learning, lr=learning_rate, momentum=0.9, weight_decay=5e-4)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
+    optimizer.zero_grad()
+    device = next(network.parameters()).device
     history = []
-    for epoch in range(1, epochs + 1):
-        model.eval()
-        model.classifier.train()  # dropout
-        total = 0.0
-        for index in torch.randperm(len(data.images)).split(batch_size):
-            images = data.images[index]
-            corners = random_corners(images, size)
-            squares, targets = crop(images, data.boxes[index], corners, size)
-            outputs = model(squares.to(device))
-            predicted = boxes_of(outputs, data.labels[index].to(device))
-            loss = (predicted - targets.to(device)).square().sum(dim=1).mean() / 2
-            if not loss.isfinite():
-                raise TrainingError(
-                    f"the loss is {loss.item()} in epoch {epoch}, with a learning rate of "
-                    f"{optimizer.param_groups[0]['lr']:g}: try a smaller one"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(index)
-        history.append(total / len(data.images))
-        if epoch in drop_at:
-            for group in optimizer.param_groups:
-                group["lr"] /= 10
-    model.eval()
+    with evaluating(network), torch.random.fork_rng(range(torch.cuda.device_count())):
+        network.classifier.train()  # dropout
+        torch.manual_seed(seed)
+        for epoch in range(1, epochs + 1):
+            total = 0.0
+            for index in torch.randperm(len(data.images)).split(batch_size):
+                corners = random_corners(data.images[index], size)
+                images, targets = crop(data.images[index], data.boxes[index], corners, size)
+                predicted = boxes_of(network(images.to(device)), data.labels[index].to(device))
+                loss = (predicted - targets.to(device)).square().sum(dim=1).mean() / 2
+                if not loss.isfinite():
+                    where = f"epoch {epoch}, with a learning rate of {scheduler.get_last_lr()[0]:g}"
+                    raise TrainingError(f"the loss is {loss.item()} in {where}: try a smaller one")
+                loss.backward(inputs=learning)  # the other layers get no gradient
+                optimizer.step()
+                optimizer.zero_grad()
+                total += loss.item() * len(index)
+            history.append(total / len(data.images))
+            scheduler.step()
     return history
 
 
+def _check_boxes(network: Any, data: BoxedImages, size: int) -> None:
+    if not isinstance(network, VGGNet):
+        raise TypeError(f"needed is a VGGNet, such as from box_regressor, got {type(network)}")
+    check_images(data.images, network)
+    shapes, count = (tuple(data.labels.shape), tuple(data.boxes.shape)), len(data.images)
+    if not count or shapes != ((count,), (count, 4)):
+        raise ValueError(f"{count} images want labels (N,) and boxes (N, 4), got {shapes}")
+    least, most = network.min_size, min(data.images.shape[2:])
+    if not least <= size <= most:
+        raise ValueError(f"size must lie between {least} and {most} pixels, got {size}")
+    low, high, classes = data.labels.min(), data.labels.max(), network.num_classes // 4
+    if data.labels.dtype != torch.int64 or low < 0 or high >= classes > 1:
+        got = f"{data.labels.dtype} from {low.item()} to {high.item()}"
+        raise ValueError(f"labels must be int64 from 0 to {classes - 1}, got {got}")
+    if not data.boxes.isfinite().all():
+        raise ValueError("the boxes hold NaN or infinite values")
+
+
 def merge_boxes(
-    boxes: torch.Tensor, scores: torch.Tensor, least_iou: float = 0.5
+    boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float = 0.5
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Merge the predictions (M, 4) of several squares greedily, and add up their scores (M,).
 
-    The two boxes of greatest IoU become one, until no two reach `least_iou`. A merged box is the
-    mean of all predictions it is made of, each counting alike, and its score their sum. Sermanet et
-    al. pair boxes by a score of centre distance and shared area whose scale they do not give; IoU
-    stands for it here. They average the coordinates of the two boxes, and do not say whether one
-    that is merged already counts for more.
+    The two boxes of greatest IoU become one, until no two reach `iou_threshold`. A merged box is
+    the mean of all predictions it is made of, each counting alike, and its score their sum.
+    Sermanet et al. pair boxes by centre distance and shared area, on a scale they do not give; IoU
+    stands for it here. Nor do they say whether a merged box counts for more.
 
-    Returns boxes (K, 4) and scores (K,), the highest score first.
+    Returns boxes (K, 4) and scores (K,), the highest score first, on the CPU. Raises ValueError for
+    another number of scores than of boxes.
     """
-    weights = np.ones(len(boxes))
-    means, sums = boxes.double().cpu().numpy().copy(), scores.double().cpu().numpy().copy()
+    if boxes.dim() != 2 or scores.shape != boxes.shape[:1]:
+        shapes = f"{tuple(boxes.shape)} and {tuple(scores.shape)}"
+        raise ValueError(f"expected boxes (M, 4) and scores (M,), got {shapes}")
+    means, sums = (
+        boxes.to("cpu", torch.double, copy=True),
+        scores.to("cpu", torch.double, copy=True),
+    )
+    counts = torch.ones_like(sums)  # predictions in each
     while len(means) > 1:
-        low, high = means[:, :2] - means[:, 2:] / 2, means[:, :2] + means[:, 2:] / 2
-        sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
-        shared = sides.clip(0).prod(axis=2)
-        area = means[:, 2:].clip(0).prod(axis=1)
-        overlap = shared / (area[:, None] + area - shared).clip(1e-9)
-        np.fill_diagonal(overlap, -1)
+        overlap = iou(means[:, None], means).fill_diagonal_(-1)
         first, second = sorted(divmod(int(overlap.argmax()), len(means)))
-        if overlap[first, second] < least_iou:
+        if overlap[first, second] < iou_threshold:
             break
-        pair = [first, second]
-        means[first] = np.average(means[pair], axis=0, weights=weights[pair])
-        weights[first], sums[first] = weights[pair].sum(), sums[pair].sum()
-        means, weights, sums = (np.delete(array, second, 0) for array in (means, weights, sums))
-    order = np.argsort(-sums, kind="stable")
-    return torch.from_numpy(means[order]).float(), torch.from_numpy(sums[order]).float()
-
-
-def grad_cam(
-    model: VGGNet, images: torch.Tensor, classes: torch.Tensor, *, batch_size: int = 64
-) -> torch.Tensor:
-    """Return where the evidence for a class lies: (N, height, width), on the grid of the last map.
-
-    The last convolution's map, before the last pool where there is one, is summed over channels,
-    each weighted by the mean gradient of the class's logit; what is negative becomes zero.
-
-    Arguments:
-        images: (N, channels, side, side), centred.
-        classes: (N,), the class to ask for in each image.
-        batch_size: the most images on the model's device at a time. The answer is on the CPU.
-    """
-    layers = list(model.eval().features)
-    end = len(layers) - isinstance(layers[-1], nn.MaxPool2d)
-    device = next(model.parameters()).device
-    heat = []
-    for part, wanted in zip(images.split(batch_size), classes.split(batch_size), strict=True):
-        with torch.no_grad():  # below the last map no gradient is asked for
-            maps = model.features[:end](part.to(device))
-        maps.requires_grad_()
-        pooled = model.avgpool(model.features[end:](maps))
-        logits = model.classifier(torch.flatten(pooled, 1))
-        chosen = logits.gather(1, wanted.to(device)[:, None]).sum()
-        (gradient,) = torch.autograd.grad(chosen, maps)
-        weights = gradient.mean(dim=(2, 3), keepdim=True)  # (N, channels, 1, 1)
-        heat.append((weights * maps).sum(dim=1).relu().detach().cpu())
-    return torch.cat(heat)
+        counts[first] += counts[second]
+        sums[first] += sums[second]
+        means[first] += (means[second] - means[first]) * counts[second] / counts[first]
+        kept = torch.arange(len(means)) != second
+        means, sums, counts = means[kept], sums[kept], counts[kept]
+    order = sums.argsort(descending=True, stable=True)
+    return means[order].float(), sums[order].float()
 
 
 def voc_box(path: str | Path) -> tuple[float, float, float, float]:
@@ -302,14 +279,15 @@ def voc_box(path: str | Path) -> tuple[float, float, float, float]:
 def load_pets(root: str | Path = "data", *, size: int = 256, download: bool = True) -> BoxedImages:
     """Return Oxford-IIIT Pet's photographs that have a head box, 37 breeds of cats and dogs.
 
-    Each is rescaled to a smaller side of `size` pixels, bilinearly as torchvision does for its
-    weights, and cut to the square in its middle; where that leaves the centre of the head outside,
-    the photograph is left out. Images are uint8.
+    Each is rescaled to a smaller side of `size` pixels and cut to the square in its middle, as
+    torchvision does for its weights; where that leaves the centre of the head outside, the
+    photograph is left out. Images are uint8.
 
     torchvision downloads 0.8 GB to `root` once. Only its part "trainval" has boxes.
     """
     from PIL import Image
     from torchvision.datasets import OxfordIIITPet
+    from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
     classes = list(OxfordIIITPet(str(root), "trainval", download=download).classes)
     folder = Path(root) / "oxford-iiit-pet"
@@ -320,16 +298,12 @@ def load_pets(root: str | Path = "data", *, size: int = 256, download: bool = Tr
         if not annotation.exists():
             continue
         with Image.open(folder / "images" / f"{name}.jpg") as file:
-            photo = file.convert("RGB")
-        factor = size / min(photo.size)
-        sides = [max(size, round(side * factor)) for side in photo.size]
-        left, top = ((side - size) // 2 for side in sides)
+            factor = size / min(file.size)
+            photo = resize(file.convert("RGB"), [size])
+        left, top = (round((side - size) / 2) for side in photo.size)
         x, y, width, height = (value * factor for value in voc_box(annotation))
-        if not (0 < x - left < size and 0 < y - top < size):
-            continue
-        photo = photo.resize((sides[0], sides[1]), Image.Resampling.BILINEAR)  # as torchvision's
-        photo = photo.crop((left, top, left + size, top + size))
-        images.append(torch.from_numpy(np.array(photo)).permute(2, 0, 1))
-        labels.append(int(label) - 1)
-        boxes.append((x - left, y - top, width, height))
+        if 0 < x - left < size and 0 < y - top < size:
+            images.append(pil_to_tensor(center_crop(photo, [size])))
+            labels.append(int(label) - 1)
+            boxes.append((x - left, y - top, width, height))
     return BoxedImages(torch.stack(images), torch.tensor(labels), torch.tensor(boxes), classes)

@@ -5,8 +5,8 @@
       -> avgpool     (N, 512, 7, 7)     changes nothing at 224 px; lets other sizes through
       -> classifier  (N, num_classes)   fc6, fc7, fc8
 
-PyTorch's torchvision has the plain configurations A, B, D and E. This class has all six, says what
-is wrong with a bad input, and is short enough to read. State dicts load both ways.
+torchvision has the plain configurations A, B, D and E; this class has all six, and state dicts load
+both ways. What a network says of itself is read off its modules, so that it may be changed.
 
 Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1 (architecture), 3.1 (dropout), 3.2 (the
 fully convolutional form).
@@ -16,27 +16,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.fx
 from torch import nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
 from torch.nn import functional as F
 
-from vgg_utils.configs import LayerSpec, get_layers, layer_names, min_size, positive
+from vgg_utils.configs import LayerSpec, get_layers, has_batch_norm, positive
+from vgg_utils.inputs import chain, features_of, is_symbolic, layers_of, least_side, unwrap
+from vgg_utils.receptive_field import receptive_field
 
 
 def make_layer(
-    in_channels: int, layers: str | Sequence[LayerSpec], *, batch_norm: bool = False
+    in_channels: int,
+    layers: str | Sequence[LayerSpec],
+    *,
+    batch_norm: bool = False,
+    inplace: bool = True,
 ) -> nn.Sequential:
     """Turn a configuration into convolutions, ReLUs, pools and normalisations.
 
     Input (N, in_channels, H, W), output (N, last channels, H / 2**pools, W / 2**pools).
     A k x k convolution is padded by k // 2, so it keeps the map's size: 1 for 3x3, 0 for 1x1.
+    `batch_norm` and `inplace` are those of `VGGNet`.
 
     Raises ValueError for a malformed entry, or channels that are no positive integer.
     """
     modules: list[nn.Module] = []
     channels = positive("in_channels", in_channels)
+    batch_norm = batch_norm or (isinstance(layers, str) and has_batch_norm(layers))
     for entry in get_layers(layers):
         if entry == "M":
             modules.append(nn.MaxPool2d(kernel_size=2, stride=2))
@@ -49,23 +58,9 @@ def make_layer(
             modules.append(nn.Conv2d(channels, out_channels, kernel_size, padding=kernel_size // 2))
             if batch_norm:
                 modules.append(nn.BatchNorm2d(out_channels))
-            modules.append(nn.ReLU(inplace=True))
+            modules.append(nn.ReLU(inplace=inplace))
             channels = out_channels
     return nn.Sequential(*modules)
-
-
-@torch.fx.wrap  # a check, not a computation: tracing the network steps over it
-def _check_images(x: torch.Tensor, in_channels: int, layers: Sequence[LayerSpec]) -> None:
-    """Raise ValueError unless x is (N, in_channels, H, W), with H and W enough for the pools."""
-    if x.dim() != 4 or x.shape[1] != in_channels:
-        raise ValueError(
-            f"expected images of shape (N, {in_channels}, height, width), got {tuple(x.shape)}"
-        )
-    if min(x.shape[2:]) < min_size(layers):
-        raise ValueError(
-            f"an image of {x.shape[2]}x{x.shape[3]} pixels is too small for "
-            f"{layers.count('M')} pools: each side needs at least {min_size(layers)}"
-        )
 
 
 class VGGNet(nn.Module):
@@ -74,22 +69,42 @@ class VGGNet(nn.Module):
     Arguments:
         in_channels: channels of the images, 3 for colour.
         num_classes: length of the output.
-        layer_config: "A", "A-LRN", "B", "C", "D", "E", or a list such as [(3, 64), "M"].
+        layer_config: "A", "A-LRN", "B", "C", "D", "E", torchvision's "vgg11" to "vgg19_bn", or a
+            list such as [(3, 64), "M"].
         batch_norm: normalise after each convolution (2015; the paper has none).
         width: factor on every channel count, for small experiments.
         pool_size: side of the map handed to fc6. The paper's is 7; use 1 for 32-pixel images.
         hidden_features: length of fc6 and fc7.
         dropout: probability of dropping a value after the ReLU of fc6 and of fc7.
         init: how the weights start, see `initialise`.
+        inplace: let each ReLU overwrite its input, which saves memory. Turn it off to keep what a
+            convolution puts out (in a loop over `features`, by a hook, or by torchvision's
+            create_feature_extractor), which a ReLU in place changes afterwards, and for full
+            backward hooks.
+
+    `pixel_range`, None at first, is for the least and greatest pixel of training: images far
+    beyond it (where it is None, beyond 20) are warned of once. RGB or BGR no network can tell.
+    ONNX has no adaptive average: exported there, images may vary in size with a pool_size of 1, or
+    in the fully convolutional form.
 
     Raises ValueError for a configuration it does not know or cannot read, and when called with
     images of the wrong shape or too small for the pools.
     """
 
+    # torch.jit.script compiles `forward` alone.
+    __jit_unused_properties__ = (
+        "arguments",
+        "image_size",
+        "in_channels",
+        "min_size",
+        "num_classes",
+        "pool_size",
+    )
+
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int,
+        in_channels: int = 3,
+        num_classes: int = 1000,
         layer_config: str | Sequence[LayerSpec] = "A",
         *,
         batch_norm: bool = False,
@@ -98,40 +113,99 @@ class VGGNet(nn.Module):
         hidden_features: int = 4096,
         dropout: float = 0.5,
         init: str | float = "he",
+        inplace: bool = True,
     ) -> None:
         super().__init__()
-        self.in_channels = positive("in_channels", in_channels)
         num_classes = positive("num_classes", num_classes)
-        self.pool_size = positive("pool_size", pool_size)
+        pool_size = positive("pool_size", pool_size)
         hidden_features = positive("hidden_features", hidden_features)
-        self.layers = get_layers(layer_config, width)
-        channels = [entry[1] for entry in self.layers if not isinstance(entry, str)]
+        layers = get_layers(layer_config, width)
+        channels = [entry[1] for entry in layers if not isinstance(entry, str)]
         if not channels:
             raise ValueError("the configuration has no convolution: add one, such as (3, 64)")
+        if isinstance(layer_config, str):
+            batch_norm = batch_norm or has_batch_norm(layer_config)
 
-        self.features = make_layer(in_channels, self.layers, batch_norm=batch_norm)
+        self.features = make_layer(in_channels, layers, batch_norm=batch_norm, inplace=inplace)
         self.avgpool = nn.AdaptiveAvgPool2d((pool_size, pool_size))
         self.classifier = nn.Sequential(
             nn.Linear(channels[-1] * pool_size**2, hidden_features),  # fc6
-            nn.ReLU(inplace=True),
+            nn.ReLU(inplace=inplace),
             nn.Dropout(dropout),
             nn.Linear(hidden_features, hidden_features),  # fc7
-            nn.ReLU(inplace=True),
+            nn.ReLU(inplace=inplace),
             nn.Dropout(dropout),
             nn.Linear(hidden_features, num_classes),  # fc8
         )
+        self.pixel_range: tuple[float, float] | None = None
         initialise(self, init)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images (N, in_channels, H, W) to logits (N, num_classes)."""
-        _check_images(x, self.in_channels, self.layers)
-        x = self.avgpool(self.features(x))
-        return self.classifier(torch.flatten(x, 1))
+        x = self.features(x) if is_scripting() else features_of(self, x)
+        return self.classifier(torch.flatten(self.avgpool(x), 1))
+
+    # What the network says of itself: a ValueError, naming the module, where that cannot be told.
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images."""
+        return layers_of(self.features, "features", nn.Conv2d)[0].in_channels
+
+    @property
+    def num_classes(self) -> int:
+        """Length of the output."""
+        return layers_of(self.classifier, "classifier", nn.Linear)[-1].out_features
+
+    @property
+    def pool_size(self) -> int:
+        """Side of the map that avgpool hands to the classifier."""
+        if isinstance(self.avgpool, nn.Identity):
+            channels = layers_of(self.features, "features", nn.Conv2d)[-1].out_channels
+            fc6 = layers_of(self.classifier, "classifier", nn.Linear)[0]
+            return math.isqrt(fc6.in_features // channels)
+        size = getattr(self.avgpool, "output_size", None)
+        height, width = size if isinstance(size, tuple) else (size, size)
+        if height is None or height != width:
+            raise ValueError(f"avgpool is {self.avgpool}, which gives no square of a fixed size")
+        return height
+
+    @property
+    def min_size(self) -> int:
+        """The least side of an image, in pixels, that leaves one value after the last pool."""
+        return least_side(self.features, 1)
 
     @property
     def image_size(self) -> int:
         """The side in pixels, 224 for the paper's nets, of which the last map is pool_size wide."""
-        return self.pool_size * min_size(self.layers)
+        return least_side(self.features, self.pool_size)
+
+    @property
+    def arguments(self) -> dict[str, Any] | None:
+        """Plain values from which `VGGNet(**arguments)` builds this network, but for its weights.
+
+        None where there are none, since its modules were changed into what they cannot express.
+        """
+        words = {nn.MaxPool2d: "M", nn.LocalResponseNorm: "LRN"}
+        layers: list[Any] = [m for m in self.features.modules() if type(m) in (nn.Conv2d, *words)]
+        try:
+            fc6, relu, dropout = [*self.classifier.children()][:3]
+            config = [words.get(type(m)) or [m.kernel_size[0], m.out_channels] for m in layers]
+            found: dict[str, Any] = {
+                "in_channels": self.in_channels,
+                "num_classes": self.num_classes,
+                "layer_config": config,
+                "batch_norm": any(isinstance(m, nn.BatchNorm2d) for m in self.features.modules()),
+                "pool_size": self.pool_size,
+                "hidden_features": fc6.out_features,
+                "dropout": dropout.p,
+                "inplace": relu.inplace,
+            }
+            with torch.device("meta"):
+                rebuilt = VGGNet(**found, init="pytorch")
+        except (AttributeError, TypeError, ValueError):
+            return None
+        return found if repr(rebuilt) == repr(self) else None
 
 
 class FullyConvolutional(nn.Module):
@@ -139,24 +213,19 @@ class FullyConvolutional(nn.Module):
 
     def __init__(self, model: VGGNet) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.training = model, model.training
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images (N, in_channels, H, W) to class scores (N, num_classes, h, w)."""
-        _check_images(x, self.model.in_channels, self.model.layers)
-        least = self.model.image_size
-        if min(x.shape[2:]) < least:
-            raise ValueError(
-                f"the fully convolutional form needs images of at least {least} pixels a side, got "
-                f"{x.shape[2]}x{x.shape[3]}"
-            )
-        x = self.model.features(x)
-        for layer in self.model.classifier:
+        size, x, side = x.shape, features_of(self.model, x), self.model.pool_size
+        if not is_symbolic(x) and min(x.shape[2:]) < side:
+            needed = f"images of at least {self.model.image_size} pixels a side"
+            raise ValueError(f"the dense form needs {needed}, got {size[2]}x{size[3]}")
+        for layer, _ in chain(self.model.classifier, "classifier"):
             if isinstance(layer, nn.Linear):
                 # The row of weights of one output, laid out again as the window it came from.
-                side = math.isqrt(layer.in_features // x.shape[1])  # fc6: pool_size, then 1
-                window = layer.weight.unflatten(1, (x.shape[1], side, side))
-                x = F.conv2d(x, window, layer.bias)
+                x = F.conv2d(x, layer.weight.unflatten(1, (-1, side, side)), layer.bias)
+                side = 1  # after fc6
             else:
                 x = layer(x)
         return x
@@ -168,29 +237,22 @@ def fully_convolutional(model: VGGNet) -> FullyConvolutional:
     fc6 becomes a convolution with a window of pool_size x pool_size, 7x7 in the paper, fc7 and fc8
     become 1x1 convolutions, none of them padded. Images (N, in_channels, H, W), with H and W of at
     least `model.image_size`, give a map of class scores (N, num_classes, h, w) with
-    h = H // 2**pools - pool_size + 1, and w likewise. Pixels that the pools' rounding down leaves
-    over at the right and bottom have little or no say.
+    h = H // 2**pools - pool_size + 1, and w likewise. Both forms share their weights, and one
+    `eval` or `to` serves both. This one can be traced and exported, not scripted.
 
-    Nothing is copied: both forms use the same weights, also after further training, and one `eval`
-    or `to` serves both.
+    An image of `image_size` gives one value per class: what `model` gives, to rounding. On larger
+    images `model` averages the map down to pool_size; this form slides over it. Value (i, j)
+    belongs to the window of image_size pixels whose corner is at (2**pools i, 2**pools j). Cut out,
+    that window gives `model` the same value only where no convolution is padded: a cut puts zeros
+    where the image goes on (Chapter 6 counts how many places of the map that reaches).
 
-    An image of `image_size` gives one value per class: what `model` gives, to rounding. `avgpool`
-    changes nothing there. On larger images the two differ in kind: `model` averages the map down to
-    pool_size, this form leaves the average out and slides over the map. A network that was trained
-    on images larger than `image_size` has therefore learnt on averaged maps, and meets others here.
-
-    Value (i, j) of the map belongs to the window of image_size pixels whose corner is at
-    (2**pools i, 2**pools j). It is what `model` gives for that window cut out only if no
-    convolution is padded (all 1x1). Otherwise the cut puts zeros where the image has its
-    neighbouring pixels: of the 7x7 maps of a 224-pixel window inside a larger image, 9 of 49 places
-    are untouched by that in A, 1 in D, none in E. A window cut out with so much context that no
-    padding reaches it, and its place then read off the map, gives the same value again.
-
-    Raises ValueError for anything but a VGGNet and, when called, for images that are too small.
+    Raises ValueError for anything but a VGGNet, and when called for images that are too small or a
+    classifier with other layers than Linear, activations and dropout.
     """
-    if not isinstance(model, VGGNet):
-        raise ValueError(f"the fully convolutional form is made of a VGGNet, got {type(model)}")
-    return FullyConvolutional(model)
+    network = unwrap(model)
+    if not isinstance(network, VGGNet):
+        raise ValueError(f"the fully convolutional form is made of a VGGNet, got {type(network)}")
+    return FullyConvolutional(network)
 
 
 def initialise(model: nn.Module, scheme: str | float = "he") -> None:
@@ -207,10 +269,8 @@ def initialise(model: nn.Module, scheme: str | float = "he") -> None:
     """
     named = scheme in ("he", "xavier", "pytorch")
     if not named and (isinstance(scheme, str) or not 0 <= scheme < math.inf):
-        raise ValueError(
-            f"unknown initialisation {scheme!r}: choose 'he', 'xavier', 'pytorch' or a standard "
-            "deviation"
-        )
+        known = "'he', 'xavier', 'pytorch' or a standard deviation"
+        raise ValueError(f"unknown initialisation {scheme!r}: choose {known}")
     if scheme == "pytorch":
         return
     for module in model.modules():
@@ -231,10 +291,18 @@ FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
 
 
 def weight_layers(model: VGGNet) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Return the layers that hold weights, first to last, by name: conv1_1 to fc8."""
-    names = [name for name in layer_names(model.layers) if name.startswith("conv")]
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return dict(zip([*names, "fc6", "fc7", "fc8"], layers, strict=True))
+    """Return the layers that hold weights, first to last, by name: conv1_1 to fc8.
+
+    Raises ValueError for anything but a VGGNet, and at a module whose layers have no such names.
+    """
+    network = unwrap(model)
+    if not isinstance(network, VGGNet):
+        raise ValueError(f"expected a VGGNet, got {type(network)}")
+    convolutions = layers_of(network.features, "features", nn.Conv2d)
+    names = [row.name for row in receptive_field([network.features]) if "conv" in row.name]
+    linears = layers_of(network.classifier, "classifier", nn.Linear)
+    names += [f"fc{number}" for number in range(6, 6 + len(linears))]
+    return dict(zip(names, [*convolutions, *linears], strict=True))
 
 
 def copy_layers(source: VGGNet, target: VGGNet, names: Sequence[str] = FROM_A) -> None:
@@ -250,9 +318,7 @@ def copy_layers(source: VGGNet, target: VGGNet, names: Sequence[str] = FROM_A) -
             raise ValueError(f"no layer {name!r} in both networks: they share {both}")
         shapes = [tuple(layers[name].weight.shape) for layers in (theirs, ours)]
         if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"the weights of {name} are {shapes[0]} in one network and {shapes[1]} in the "
-                "other: build both with the same width, hidden_features, pool_size and classes"
-            )
+            differ = f"{shapes[0]} in one network and {shapes[1]} in the other"
+            raise ValueError(f"the weights of {name} are {differ}: build both with the same sizes")
     for name in names:
         ours[name].load_state_dict(theirs[name].state_dict())

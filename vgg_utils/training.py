@@ -36,7 +36,7 @@ from vgg_utils.distributed import (
     shard_weight,
 )
 from vgg_utils.evaluation import predict, top_k_error
-from vgg_utils.model import unwrap
+from vgg_utils.inputs import unwrap
 from vgg_utils.seeds import preserve_random_state, set_seed
 from vgg_utils.user_data import as_datasets, check_dataset
 
