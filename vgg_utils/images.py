@@ -78,7 +78,7 @@ def _to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | N
         return None
 
 
-def check_images(images: torch.Tensor, shape: str, *, double: bool = False) -> None:
+def check_float_images(images: torch.Tensor, shape: str, *, double: bool = False) -> None:
     """Raise unless `images` is a float tensor of a shape such as "(N, 3, H, W)", H and W above 0.
 
     TypeError for no tensor or another dtype (float64 passes with `double`), ValueError for a shape.

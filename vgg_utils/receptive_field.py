@@ -43,19 +43,15 @@ class Layer(NamedTuple):
 
 
 class ReceptiveField(NamedTuple):
-    """What one output unit of a layer sees of the input, along one axis.
-
-    `jump` is the distance in input pixels between neighbouring units, `receptive_field` the number
-    of input pixels a unit sees, `start` the centre of unit 0's field.
-    """
+    """What one output unit of a layer sees of the input, along one axis."""
 
     name: str
     kernel_size: int
     stride: int
     padding: int
-    jump: int
-    receptive_field: int
-    start: float
+    jump: int  #: distance in input pixels between neighbouring units
+    receptive_field: int  #: how many input pixels a unit sees
+    start: float  #: centre of unit 0's field
     dilation: int = 1
 
     def interval(self, unit: int) -> tuple[float, float]:
@@ -84,8 +80,7 @@ def receptive_field(layers: str | Iterable[Any]) -> list[ReceptiveField]:
     rows: list[ReceptiveField] = []
     jump, field, start, block, place = 1, 1, 0.5, 1, 1
     for index, entry in enumerate(_flat(get_layers(layers) if isinstance(layers, str) else layers)):
-        kind = _kind(entry)
-        if kind in _POINTWISE:
+        if (kind := _kind(entry)) in _POINTWISE:
             continue
         size, stride, dilation, padding = _sizes(entry, kind, index)
         reach = dilation * (size - 1)
@@ -160,11 +155,8 @@ def gradient_probe(
 
     A copy gets positive weights, average pools for max-pools (modules, not calls of `F.max_pool2d`)
     and no activations, so that no path from a pixel to the unit can cancel or be switched off; then
-    the unit's gradient on a square image is positive exactly where it looks.
-
-    `unit` is (row, column) on the module's output map, by default the middle one. Returns the
-    gradient's magnitude summed over channels, of shape (image_size, image_size).
-
+    the unit's gradient on a square image is positive exactly where it looks. Returns its magnitude,
+    summed over channels: (image_size, image_size). `unit` is (row, column), by default the middle.
     Raises ValueError for a max-pool without an averaging twin (dilated, fractional), a module that
     cannot take the image or puts out no map, and a unit outside of the map.
     """
@@ -193,9 +185,7 @@ def effective_receptive_field(
     """Measure how much each input pixel matters to the middle output unit, in eval mode.
 
     The mean over random images (standard normal) of the gradient's magnitude, scaled to a maximum
-    of 1; shape (image_size, image_size). Where the receptive field says what a unit can see, this
-    says what it mostly looks at (Luo et al., 2016).
-
+    of 1; shape (image_size, image_size). It says what a unit mostly looks at (Luo et al., 2016).
     Raises ValueError as `gradient_probe` does, for less than one sample, and if no pixel matters.
     """
     import torch
