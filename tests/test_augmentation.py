@@ -18,6 +18,7 @@ from vgg_utils.augmentation import (
     random_scale_crop,
     random_shift,
     rescale,
+    training_scale,
 )
 from vgg_utils.data import load_digits
 from vgg_utils.images import read_image
@@ -43,6 +44,17 @@ def test_random_shift_fills_and_refuses():
     assert set(random_shift(torch.ones(50, 1, 4, 4), 2, fill=-0.5).unique().tolist()) == {-0.5, 1.0}
     with pytest.raises(ValueError, match="negative"):
         random_shift(torch.ones(1, 1, 4, 4), -1)
+
+
+def test_random_shift_draws_on_the_cpu_whatever_the_device():
+    """A device without values stands in for a GPU: the draws, and so the run, are the same."""
+    after = []
+    for device in ("cpu", "meta"):
+        torch.manual_seed(0)
+        moved = random_shift(torch.zeros(5, 1, 4, 6, device=device), 2)
+        assert moved.device.type == device and moved.shape == (5, 1, 4, 6)
+        after.append(torch.rand(1))
+    assert torch.equal(*after)
 
 
 def test_random_flip_mirrors_about_half():
@@ -100,6 +112,21 @@ def test_fixed_scale_without_room_is_the_rescaled_image():
     assert torch.equal(random_scale_crop([image], 24, (24, 24))[0], rescale(image, 24))
     with pytest.raises(ValueError, match="crop"):
         random_scale_crop([image], 25, (24, 30))
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "says"),
+    [
+        (24.0, None, "size must be a positive integer, got 24.0"),
+        (24.5, (30, 40), "size must be a positive integer, got 24.5"),
+        ("24", None, "size must be a positive integer, got '24'"),
+        (24, (30.5, 40), "each end of scale must be a positive integer, got 30.5"),
+        (24, (30, 29), r"crop \(24\) <= low <= high, got \(30, 29\)"),
+    ],
+)
+def test_scale_that_cannot_be_is_refused(size, scale, says):
+    with pytest.raises(ValueError, match=says):
+        training_scale(size, scale)
 
 
 def test_colour_statistics_equal_numpys():
@@ -216,6 +243,8 @@ def test_preprocess_is_stored_in_a_checkpoint_and_comes_back(tmp_path):
         ({"size": 8, "resize": 8, "mean": [0]}, "mean and std of 3 numbers"),
         ({"size": 8, "resize": 8, "mean": [0, 0, 0], "grey": True}, "mean and std of 1 numbers"),
         ({"size": 8, "resize": 8, "mean": [0, 0, 0], "std": [1]}, "mean and std of 3 numbers"),
+        ({"size": 8, "resize": 8, "mean": [0, 0, 0], "std": [1, 0, 1]}, "std > 0"),
+        ({"size": 8, "resize": 8, "mean": [0, 0, 0], "std": [1, -1, 1]}, "std > 0"),
     ],
 )
 def test_preprocess_that_cannot_be_is_refused(settings, says):

@@ -173,5 +173,13 @@ def test_write_that_stops_half_way_leaves_what_was_there(tmp_path):
 def test_partial_file_of_a_killed_process_is_ignored_and_cleared(tmp_path):
     (tmp_path / "checkpoint-000000009.pt.partial").write_bytes(b"half")
     assert load_latest(tmp_path) is None
+    (tmp_path / "film.mkv.partial").write_bytes(b"the reader's own download")
     save(tmp_path, 1, {})
+    assert names(tmp_path) == ["checkpoint-000000001.pt", "film.mkv.partial"]
+
+
+def test_folder_of_another_run_is_refused_though_none_of_it_can_be_read(tmp_path):
+    cut(save(tmp_path, 1, {"settings": {}}))
+    with pytest.raises(FileExistsError, match="holds checkpoints already"):
+        checkpoint.load_to_resume(tmp_path, False, {})
     assert names(tmp_path) == ["checkpoint-000000001.pt"]

@@ -75,7 +75,7 @@ def server():
 @pytest.fixture
 def get(server, tmp_path):
     def from_addresses(*names, **options):
-        options = {"checksum": CHECKSUM, "timeout": 1.0, "progress": False} | options
+        options = {"checksum": CHECKSUM, "timeout": 1.0} | options
         return fetch([server.at(name) for name in names], tmp_path / "new" / "file.bin", **options)
 
     return from_addresses
@@ -94,7 +94,7 @@ def test_good_server_gives_the_file_and_is_asked_once(server, get):
 
 def test_one_server_after_the_other_until_one_is_right(server, get, capsys):
     """Of one that stalls, one that breaks off and one that lies, nothing is left in the file."""
-    assert arrived(get("stall", "cut-norange", "wrong", "fine", progress=True))
+    assert arrived(get("stall", "cut-norange", "wrong", "fine"))
     paths = [path for path, _ in server.seen]
     assert list(dict.fromkeys(paths)) == ["/stall", "/cut-norange", "/wrong", "/fine"]
     assert server.seen[-1] == ("/fine", None)

@@ -3,7 +3,6 @@
 import inspect
 import random
 from dataclasses import fields, replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -319,16 +318,6 @@ def test_seed_fixes_everything_and_matters():
     ]
 
 
-class WithValidation(NamedTuple):
-    """As `ImageData`, with a part of the training set held out."""
-
-    train: TensorDataset
-    test: TensorDataset
-    classes: list[str]
-    mean: torch.Tensor
-    validation: TensorDataset
-
-
 def test_test_set_is_looked_at_once_and_the_validation_part_in_every_epoch(monkeypatch):
     data = colour_data()
     parts = {
@@ -342,8 +331,7 @@ def test_test_set_is_looked_at_once_and_the_validation_part_in_every_epoch(monke
     )
     plain = train(data._replace(test=parts["test"]), TINY, device="cpu")
     assert looks == [9]
-    held = WithValidation(data.train, parts["test"], data.classes, data.mean, parts["validation"])
-    run = train(held, TINY, device="cpu")
+    run = train(data._replace(**parts), TINY, device="cpu")
     assert looks == [9, 7, 7, 9]
     keys = {"epoch", "train_loss", "seconds", "validation_error"}
     assert [set(row) for row in run.history] == [keys, keys | {"test_error"}]
@@ -408,6 +396,8 @@ def changed(part, images=None, labels=None):
         (lambda: colour_data(side=4), "does not take an image .3, 4, 4. of the training set"),
         (lambda: changed("train", labels=torch.arange(64) % 10 + 1), "run from 1 to 10"),
         (lambda: changed("test", labels=torch.arange(64) % 10 - 1), "labels of the test set run"),
+        (lambda: changed("validation", labels=torch.arange(64) % 11), "validation set run from 0"),
+        (lambda: changed("train", labels=torch.full((64,), 3)), "all 64 .* have label 3"),
         (lambda: changed("train", labels=torch.eye(10)[torch.arange(64) % 10]), "argmax"),
         (lambda: changed("train", images=torch.zeros(64, 3, 32, 32).byte()), "uint8"),
         (lambda: changed("train", images=torch.full((64, 3, 32, 32), float("nan"))), "image 0"),

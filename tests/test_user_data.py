@@ -43,6 +43,22 @@ class Pairs(Dataset):
         return self.pair(index)
 
 
+class Parities(Pairs):
+    """As torchvision's data sets: `targets` are what the labels are before `target_transform`."""
+
+    def __init__(self):
+        super().__init__(lambda i: (images()[i], i % 2))
+        self.targets, self.target_transform = list(range(100, 100 + COUNT)), lambda label: label % 2
+
+
+class Named(Pairs):
+    """A data set that tells its labels by name."""
+
+    def __init__(self):
+        super().__init__(lambda i: (images()[i], "cat"))
+        self.targets = ["cat"] * COUNT
+
+
 def photo(index, size=8):
     return Image.fromarray(np.full((size, size), 20 * index, np.uint8))
 
@@ -59,6 +75,7 @@ GOOD = {
     "labels as tensors": Pairs(lambda i: (images()[i], torch.tensor(i % 10))),
     "photographs made tensors": Pairs(lambda i: (to_tensor(photo(i)), i % 10)),
     "a Subset": Subset(TensorDataset(images(), LABELS), range(5)),
+    "labels changed on the way": Parities(),
     "one image": (images(count=1), LABELS[:1]),
 }
 
@@ -89,6 +106,8 @@ BAD = {
     "labels as booleans": ((images(), LABELS > 5), "torch.bool: take labels.long()"),
     "fewer labels": ((images(), LABELS[:-1]), "has 12 images and 11 labels"),
     "one label": ((images(), torch.tensor(3)), "has 12 images and no labels"),
+    "one number": ((torch.tensor(3.0), LABELS), "has no images and 12 labels"),
+    "names beside images": ((images(), ["cat"] * COUNT), "needs images and labels as numbers"),
     "nothing": ((images()[:0], LABELS[:0]), "is empty"),
     "an empty list": ([], "is empty"),
     "an empty set": (Pairs(lambda i: (images()[i], 0), 0), "is empty"),
@@ -101,6 +120,7 @@ BAD = {
         (images().where(LABELS[:, None, None, None] != 3, torch.nan), LABELS),
         "image 3 .* NaN",
     ),
+    "NaN as it is read": (Pairs(lambda i: (images()[i] / (i != 11), i % 10)), "image 11 .* NaN"),
     "three tensors": (TensorDataset(images(), LABELS, LABELS), "holds 3 tensors"),
     "images alone": (TensorDataset(images()), "holds 1 tensors"),
     "a DataLoader": (DataLoader(TensorDataset(images(), LABELS)), "not a DataLoader"),
@@ -111,6 +131,7 @@ BAD = {
     "PIL images": (Pairs(lambda i: (photo(i), 0)), r"image 0 .* is PIL\S*Image: .*ToTensor\(\)"),
     "arrays": (Pairs(lambda i: (np.zeros((8, 8)), 0)), r"ndarray of shape \(8, 8\): .*ToTensor"),
     "several sizes": (Pairs(lambda i: (to_tensor(photo(i, 8 + i)), 0)), "resize or crop all"),
+    "names as targets": (Named(), "str 'cat': it must be a whole num"),
     "names as labels": (Pairs(lambda i: (images()[i], "cat")), "str 'cat': it must be a whole num"),
     "floats as labels": (Pairs(lambda i: (images()[i], 1.0)), "float 1.0: it must be a whole num"),
     "label 10": (Pairs(lambda i: (images()[i], 10)), "run from 10 to 10"),

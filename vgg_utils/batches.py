@@ -28,7 +28,7 @@ Place = tuple[int, int]  # seed and epoch, from which random numbers follow
 
 @dataclass(eq=False)
 class Batches:
-    """A data set on its way into a network, batch by batch; the two kinds follow."""
+    """A data set on its way into a network, batch by batch: what both kinds share."""
 
     data: Dataset[Any]
     device: torch.device
@@ -40,10 +40,8 @@ class Batches:
     def describe(self) -> str:
         """Return what tells this set from another, for the check on resuming."""
         (image, _), labels = _Seeded(self.data, (0, 0))[0][1], known_labels(self.data)
-        checksum = "unknown"
-        if labels is not None:
-            checksum = f"{zlib.crc32(labels.long().cpu().numpy().tobytes()):08x}"
-        return f"{(len(self), *image.shape)}, labels {checksum}"
+        content = b"" if labels is None else labels.long().cpu().numpy().tobytes()
+        return f"{(len(self), *image.shape)}, labels {zlib.crc32(content):08x}"
 
     def training(self, batches: list[torch.Tensor], place: Place, first: int) -> Stream:
         """Yield, for each batch of indices, this process's shard of it.
@@ -87,10 +85,10 @@ class FromMemory(Batches):
 
 @dataclass(eq=False)
 class FromDataset(Batches):
-    """The same of a data set that reads its images one by one; each process reads its shard alone.
+    """Batches of a data set that reads its images one by one; each process reads its shard alone.
 
-    An image's random numbers follow from seed, epoch and index alone: not from what was read
-    before, nor from which worker or process reads it. `name` and `classes` are for errors.
+    An image's random numbers follow from seed, epoch and index alone, whoever reads it and when.
+    `name` and `classes` are for errors.
     """
 
     name: str
@@ -148,11 +146,10 @@ def draw_from(
     batch_size: int,
     num_workers: int | None,
 ) -> Batches:
-    """Return the batches of a data set; one in memory moves to the device if half of it is free.
+    """Return the batches of a data set; one in memory moves to a device with twice the room.
 
     `num_workers` None is one for each core, at most 8, on a GPU, which would wait for its images,
-    and 0 on a CPU, which has no core to spare. Raises ValueError for `augment` with a data set that
-    reads its images.
+    and 0 on a CPU. Raises ValueError for `augment` with a data set that reads its images.
     """
     if isinstance(data, TensorDataset):
         size = sum(tensor.nbytes for tensor in data.tensors)
@@ -161,7 +158,8 @@ def draw_from(
         # Testing four times as many takes less memory still than a step of training.
         return FromMemory(data, device, 4 * batch_size, augment)
     if augment is not None:
-        raise ValueError("augment is for images in memory: others change in its own transform")
+        cure = "a data set that reads its images augments them in its own transform"
+        raise ValueError(f"augment is for images in memory; {cure}")
     if num_workers is None:
         allowed = getattr(os, "sched_getaffinity", None)  # fewer cores than there are, on Linux
         cores = len(allowed(0)) if allowed else os.cpu_count() or 1
@@ -172,11 +170,9 @@ def draw_from(
 
 
 def split_batches(order: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
-    """Split the order of the images; a last batch of one joins its neighbour.
-
-    On a 1x1 map one image leaves batch normalisation nothing to take a variance of.
-    """
+    """Split the order of the images; a last batch of one joins its neighbour."""
     batches = list(order.split(batch_size))
+    # On a 1x1 map one image leaves batch normalisation nothing to take a variance of.
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches

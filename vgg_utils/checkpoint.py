@@ -49,7 +49,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def save(folder: Path, number: int, state: dict[str, Any]) -> Path:
     """Write checkpoint `number` (of steps done); then delete all but the one before it.
 
-    Raises OSError, with what is kept, if it cannot be written; nothing has been deleted then.
+    Raises OSError, naming those that are safe, if it cannot be written; none has been deleted then.
     """
     path = folder / f"checkpoint-{number:09d}.pt"
     try:
@@ -57,9 +57,7 @@ def save(folder: Path, number: int, state: dict[str, Any]) -> Path:
     except (OSError, RuntimeError) as error:  # PyTorch's writer turns a full disk into the latter
         safe = ", ".join(kept.name for kept in _checkpoints(folder)) or "none"
         why = getattr(error, "strerror", None) or str(error).split("\n")[0]
-        raise OSError(
-            f"could not write {path} ({why}); checkpoints that are safe: {safe}"
-        ) from error
+        raise OSError(f"could not write {path} ({why}); still safe: {safe}") from error
     older = [other for other in _checkpoints(folder) if other.name < path.name]
     partial = folder.glob(f"{ANY}.partial")  # left by a process that was killed
     for needless in [*older[:-1], *partial]:
@@ -70,8 +68,8 @@ def save(folder: Path, number: int, state: dict[str, Any]) -> Path:
 def load_latest(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:
     """Return the newest checkpoint in a folder that can be read, and its path; None if it has none.
 
-    A damaged or foreign one is passed over with a warning that names it. Raises CheckpointError
-    for something that is no folder, and if there are checkpoints and none can be read.
+    One that cannot is passed over with a warning. Raises CheckpointError for what is no folder, and
+    if there are checkpoints and none can be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -97,12 +95,11 @@ def load_to_resume(out: Path, resume: bool, settings: dict[str, Any]) -> dict[st
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(error.errno, f"cannot make the folder {out} ({error.strerror})") from error
+    if not resume and _checkpoints(out):
+        raise FileExistsError(f"{out} holds checkpoints already: resume, or name another folder")
     latest = load_latest(out)
     if latest is None:
         return None
-    if not resume:
-        there = f"{out} holds checkpoints already"
-        raise FileExistsError(f"{there}: resume from them, or name another folder")
     path, state = latest
     for name, after in settings.items():
         before = state["settings"].get(name)
@@ -116,7 +113,7 @@ def load_to_resume(out: Path, resume: bool, settings: dict[str, Any]) -> dict[st
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Return what a checkpoint holds, on the CPU. No code in the file is run: `weights_only`.
+    """Return what a checkpoint holds, on the CPU; code in the file is not run (`weights_only`).
 
     Raises CheckpointError for a file that is missing, damaged, or of another kind or version.
     """

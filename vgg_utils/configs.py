@@ -43,19 +43,13 @@ _TORCHVISION = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 
 
 class LayerSummary(NamedTuple):
-    """What one layer costs for one image.
-
-    `output_shape` is (channels, height, width), or (features,) after the flattening, which the
-    dense form lacks. `parameters` counts weights and biases, `macs` the multiply-accumulates of
-    convolutions and fully connected layers (FLOPs are about twice that), `activations` the values
-    that the layer puts out; a ReLU works in place and adds none.
-    """
+    """What one layer costs for one image. A ReLU works in place and adds nothing."""
 
     name: str
-    output_shape: tuple[int, ...]
-    parameters: int
-    macs: int
-    activations: int
+    output_shape: tuple[int, ...]  #: (channels, height, width); flattened, (features,)
+    parameters: int  #: weights and biases
+    macs: int  #: multiply-accumulates; FLOPs are about twice that
+    activations: int  #: values that the layer puts out
 
 
 def get_layers(layer_config: str | Sequence[LayerSpec], width: float = 1.0) -> list[LayerSpec]:

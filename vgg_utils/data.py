@@ -1,8 +1,8 @@
 """Data sets by name, or from a reader's own folder.
 
-The digits and digit scenes need no network; they and CIFAR-10 are held in memory (`ImageData`).
-Imagenette and folders of images are read image by image (`ImageFiles`). The test set is for the end
-alone: what looks at data on the way looks at a validation set, which `hold_out` makes.
+Digits, digit scenes (no network needed) and CIFAR-10 are held in memory (`ImageData`); Imagenette
+and folders are read image by image (`ImageFiles`). The test set is for the end alone: what looks at
+data on the way looks at a validation set, which `hold_out` makes.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ IMAGENETTE = {
     None: ("full", "imagenette2", "md5:fe2fc210e6bb7c5664d602c3cd71e612"),
 }
 DIGITS = list("0123456789")
+Pair = tuple[torch.Tensor, ...]  # images and labels
 
 
 class ImageData(NamedTuple):
@@ -135,10 +136,8 @@ def load_dataset(
     of a data set is reached as "./digits". Downloads go to `root`. `size` is the side of the images
     in pixels: by default 32 for the digits, 64 for scenes, 224 for photographs; CIFAR-10 has 32.
     `scale` is the range of the digit's side in scenes, and of S in photographs (`load_folder`).
-    `seed` is of the digits' split, or of the scenes.
-
-    Raises ValueError for an unknown name or a setting that the data set does not have;
-    DownloadError if it cannot be downloaded.
+    `seed` is of the digits' split, or of the scenes. Raises ValueError for an unknown name or a
+    setting that the data set does not have; DownloadError if it cannot be downloaded.
     """
     given = {"size": size, "scale": scale}
     options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
@@ -177,10 +176,7 @@ def load_digits(size: int = 32, *, test_size: int = 500, seed: int = 0) -> Image
 def load_scenes(
     size: int = 64, *, train_size: int = 4000, test_size: int = 1000, seed: int = 0, **settings: Any
 ) -> ImageData:
-    """Return digit scenes as a data set for classification; `settings` are those of `digit_scenes`.
-
-    Both sets follow from `seed` and share no original.
-    """
+    """Return `digit_scenes` for classification, with its `settings`; the sets share no original."""
     train = digit_scenes(train_size, size=size, train=True, seed=seed, **settings)
     test = digit_scenes(test_size, size=size, train=False, seed=seed, **settings)
     return _centred(train[:2], test[:2], DIGITS)
@@ -194,16 +190,15 @@ def load_cifar10(root: str | Path = "data") -> ImageData:
     """
     from torchvision.datasets import CIFAR10
 
+    root, checksum = Path(root), f"md5:{CIFAR10.tgz_md5}"
     try:
         halves = [CIFAR10(str(root), train=train) for train in (True, False)]
     except RuntimeError:  # not there, or not whole
-        archive = _obtain(CIFAR10.filename, CIFAR10_ADDRESSES, f"md5:{CIFAR10.tgz_md5}", Path(root))
-        unpack(archive, Path(root) / CIFAR10.base_folder)
+        archive = _obtain(CIFAR10.filename, CIFAR10_ADDRESSES, checksum, root)
+        unpack(archive, root / CIFAR10.base_folder)
         halves = [CIFAR10(str(root), train=train) for train in (True, False)]
-    train, test = (
-        (torch.from_numpy(half.data).permute(0, 3, 1, 2).float() / 255, torch.tensor(half.targets))
-        for half in halves
-    )
+    images = (torch.from_numpy(half.data).permute(0, 3, 1, 2).float() / 255 for half in halves)
+    train, test = zip(images, (torch.tensor(half.targets) for half in halves), strict=True)
     return _centred(train, test, list(halves[0].classes))
 
 
@@ -233,16 +228,11 @@ def load_folder(
 ) -> ImageFiles:
     """Return the images of path/train and path/test, in each one folder for every class.
 
-    Those of path/val are the validation set or, where there is no path/test, the test set.
-
-    Arguments:
-        size: side of the crop in pixels.
-        scale: S_min and S_max of the training images (`random_scale_crop`); by default both are
-            8/7 of the crop, as the paper's S = 256 is to 224. Other images are rescaled to
-            Q = (S_min + S_max) / 2.
-
-    Raises ValueError, with the reason, for folders that cannot teach; reading a broken image
-    raises OSError.
+    Those of path/val are the validation set or, where there is no path/test, the test set. `size`
+    is the side of the crop in pixels, `scale` S_min and S_max of the training images
+    (`random_scale_crop`; by default both are 8/7 of the crop, as the paper's 256 is to 224). Other
+    images are rescaled to Q = (S_min + S_max) / 2. Raises ValueError, with the reason, for folders
+    that cannot teach; reading a broken image raises OSError.
     """
     scale, path = training_scale(size, scale), Path(path)
     parts = [part for part in ("train", "val", "test") if (path / part).is_dir()]
@@ -307,9 +297,7 @@ def _obtain(file: str, addresses: Sequence[str], checksum: str, root: Path) -> P
         ) from None
 
 
-def _centred(
-    train: tuple[torch.Tensor, ...], test: tuple[torch.Tensor, ...], classes: list[str]
-) -> ImageData:
+def _centred(train: Pair, test: Pair, classes: list[str]) -> ImageData:
     mean = train[0].mean(dim=(0, 2, 3), keepdim=True)
     train_set, test_set = (TensorDataset(half[0] - mean, half[1]) for half in (train, test))
     return ImageData(train_set, test_set, classes, mean.flatten())

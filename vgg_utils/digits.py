@@ -36,7 +36,7 @@ def split_digits(test_size: int, seed: int) -> tuple[torch.Tensor, ...]:
 
 
 class DigitScenes(NamedTuple):
-    """Digits on a canvas. For N scenes: what is there, where, and how large.
+    """Digits on a canvas: what is there, where, and how large.
 
     A box holds every pixel of its digit with ink of at least `INK`; x runs to the right and y down,
     and the pixel in the corner covers 0 to 1.
@@ -67,8 +67,7 @@ def digit_scenes(
     digit nor another piece, and is left out where there is no room.
 
     Scene i depends on `seed`, `train` and the settings, not on `count`. Training and test have
-    disjoint originals, those of `load_digits()`. Raises ValueError for a scale that does not fit, a
-    spread beyond 0 to 1 and negative numbers.
+    disjoint originals, those of `load_digits()`. Raises ValueError for settings that cannot be.
     """
     low, high = scale
     if not 8 <= low <= high <= size:

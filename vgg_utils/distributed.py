@@ -33,10 +33,7 @@ def shard(batch: torch.Tensor) -> torch.Tensor:
 
 
 def shard_weight(count: int) -> float:
-    """Return the factor on a shard's mean that makes `all_reduce_mean` the mean of all `count`.
-
-    It is 1 if all shards are equal.
-    """
+    """Return the factor on a shard's mean with which `all_reduce_mean` gives the mean of all."""
     rank, world_size = rank_and_world_size()
     return world_size * len(range(rank, count, world_size)) / count
 
@@ -62,7 +59,7 @@ def on_rank_zero(task: Callable[[], Any]) -> Any:
     rank, world_size = rank_and_world_size()
     if world_size == 1:
         return task()
-    outcome: list[Any] = [None, None]
+    outcome: list[Any] = [None, None]  # the result, or the error
     if rank == 0:
         try:
             outcome[0] = task()
@@ -77,13 +74,13 @@ def on_rank_zero(task: Callable[[], Any]) -> Any:
 def rank_zero_first(task: Callable[[], Any]) -> Any:
     """Run `task` on rank 0, then on the first rank of each other machine, then on the rest.
 
-    So the others find what the first downloads; machines without a common folder download once
-    each. An error on any rank ends the waiting and is raised on all.
+    So the others find what the first one downloads, even on machines without a common folder. An
+    error on any rank ends the waiting and is raised on all.
     """
     rank, world_size = rank_and_world_size()
     if world_size == 1:
         return task()
-    # A download may take longer than the time after which waiting for a gradient counts as failed.
+    # A download may take longer than waiting for a gradient is allowed to.
     waiting: Any = dist.new_group(backend="gloo", timeout=timedelta(hours=12))
     my_turn = 0 if rank == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
     result = None

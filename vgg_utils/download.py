@@ -1,7 +1,4 @@
-"""Downloads that can be trusted: checked, resumed, and tried at one address after another.
-
-Standard library and tqdm only. A file under its final name is whole and checked, or not there.
-"""
+"""Downloads that can be trusted: checked, resumed, and tried at one address after another."""
 
 from __future__ import annotations
 
@@ -31,18 +28,16 @@ def fetch(
     checksum: str,
     timeout: float = 20.0,
     attempts: int = 5,
-    progress: bool = True,
 ) -> Path:
     """Download one file and return its path; a file already there and right is not fetched again.
 
     Arguments:
         addresses: http or https, of copies of the same file, tried in turn.
-        path: where the file goes. Until it is checked it is `path` + ".part"; that is kept when a
-            download breaks off, and the next try asks for the rest alone (HTTP Range).
+        path: where the file goes, once it is whole and checked. Until then it is `path` + ".part";
+            when a download breaks off, the next try asks for the rest alone (HTTP Range).
         checksum: such as "md5:c58f...", by any algorithm of hashlib.
         timeout: seconds without a byte after which a server counts as stalled.
         attempts: tries at one address, as long as each brings the file further.
-        progress: show a bar, and a line when an address is given up.
 
     One process at a time may fetch the same path. Raises DownloadError if no address gives the
     file, ValueError for an address of another kind, and OSError if the disk does not take it.
@@ -61,15 +56,14 @@ def fetch(
         for _ in range(attempts):
             before = _size(part)
             try:
-                _receive(address, part, checksum, timeout, progress)
+                _receive(address, part, checksum, timeout)
                 return part.replace(path)
             except DownloadError as error:
                 problem = str(error)
             if _size(part) == before:  # no further; else the rest, or anew without what was kept
                 break
         failures.append(f"  {address}\n    {problem}")
-        if progress:
-            tqdm.write(f"{address}: {problem}", file=sys.stderr)
+        tqdm.write(f"{address}: {problem}", file=sys.stderr)
     if part.exists():
         failures.append(f"{_size(part)} bytes are kept; the next try goes on from there.")
     raise DownloadError("\n".join([f"could not download {path.name}:", *failures]))
@@ -90,7 +84,7 @@ def unpack(archive: Path, folder: Path) -> None:
         fresh.replace(folder)
 
 
-def _receive(address: str, part: Path, checksum: str, timeout: float, progress: bool) -> None:
+def _receive(address: str, part: Path, checksum: str, timeout: float) -> None:
     """Bring `part` to its full length from one address, from where it stands if that can be."""
     start = _size(part)
     headers = {"User-Agent": "vgg-utils"} | ({"Range": f"bytes={start}-"} if start else {})
@@ -100,14 +94,15 @@ def _receive(address: str, part: Path, checksum: str, timeout: float, progress: 
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise DownloadError("the server sent another part of the file than asked for")
-        total = None if response.length is None else start + response.length
-        options = {"total": total, "initial": start, "desc": part.stem, "disable": not progress}
-        bar = tqdm(unit="B", unit_scale=True, leave=False, **options)
+        full = None if response.length is None else start + response.length
+        bar = tqdm(
+            desc=part.stem, total=full, initial=start, unit="B", unit_scale=True, leave=False
+        )
         with part.open("ab" if start else "wb") as file, bar:
             while piece := _ask(lambda: response.read1(1 << 18), part, timeout):
                 bar.update(file.write(piece))
-    if total is not None and _size(part) < total:
-        raise DownloadError(f"cut off after {_size(part)} of {total} bytes")
+    if full is not None and _size(part) < full:
+        raise DownloadError(f"cut off after {_size(part)} of {full} bytes")
     if not _matches(part, checksum):
         part.unlink()
         raise DownloadError(f"sent other bytes than expected (not those of {checksum})")

@@ -131,9 +131,9 @@ def network(channels: int, classes: int, recipe: Recipe, layers: Layers = LAYERS
 def whiten(convolution: nn.Conv2d, images: torch.Tensor) -> None:
     """Set a 3x3 convolution so that its outputs on these images are uncorrelated.
 
-    Half of the filters are the principal components of all 3x3 patches, each divided by its
-    standard deviation (0.01 added to the variance holds mere noise back); the others are their
-    negatives, so that a ReLU loses nothing.
+    Half of its filters are the principal components of all 3x3 patches, each divided by its
+    standard deviation (0.01 more variance holds mere noise back); the others are their negatives,
+    so that a ReLU loses nothing.
     """
     patches = F.unfold(images.float(), 3)  # (N, 9 channels, places)
     variances, directions = torch.linalg.eigh(torch.cov(patches.transpose(0, 1).flatten(1)))
@@ -153,16 +153,12 @@ def train(
     seed: int = 0,
     device: str | torch.device | None = None,
     layers: Layers = LAYERS,
-    progress: bool = False,
 ) -> Run:
     """Train a network by a recipe, and test it once, after the last epoch.
 
-    Arguments:
-        data: images in memory, as `load_cifar10` gives them.
-        seed: of weights, order and augmentation. PyTorch's own random state is left as it was.
-        device: by default the GPU, where there is one.
-        layers: what follows the first convolution, a name of Table 1 or a list.
-        progress: show a bar.
+    `data` holds images in memory, as from `load_cifar10`; `seed` is of weights, order and
+    augmentation (global random states are left as found); `device` is by default the GPU, where
+    there is one; `layers`, a name of Table 1 or a list, follow the first convolution.
 
     A row of the history has `epoch` (from 1), `train_loss` (of augmented images, with smoothed
     labels), `validation_error` if the data has a validation part, in the last epoch `test_error`
@@ -177,12 +173,10 @@ def train(
         torch.manual_seed(seed)
         stack.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         torch.backends.cudnn.benchmark = True  # try all algorithms, keep the fastest
-        return _train(data, recipe or Recipe(), device, layers, progress)
+        return _train(data, recipe or Recipe(), device, layers)
 
 
-def _train(
-    data: ImageData, recipe: Recipe, device: torch.device, layers: Layers, progress: bool
-) -> Run:
+def _train(data: ImageData, recipe: Recipe, device: torch.device, layers: Layers) -> Run:
     """Do what `train` promises: the whole loop. A trick stands where `recipe` is asked for it."""
     if not isinstance(data.train, TensorDataset) or len(data.train) < recipe.batch_size:
         found = f"a {type(data.train).__name__} of {len(data.train)} images"
@@ -233,7 +227,7 @@ def _train(
     if recipe.whitening:
         whiten(net[0], images[:1000].to(device))  # type: ignore[arg-type]
     flipped = torch.rand(len(images), device=storage) < 0.5
-    for epoch in trange(1, recipe.epochs + 1, unit="epoch", leave=False, disable=not progress):
+    for epoch in trange(1, recipe.epochs + 1, unit="epoch", leave=False, disable=None):
         net.train()
         augmented, total = images, torch.zeros((), device=device)
         if recipe.flip:
@@ -291,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--data-dir", default="data", metavar="DIR", help="for CIFAR-10 (default: data)")
     options = parser.parse_args(arguments)
     settings = {name: getattr(options, name) for name in (*NUMBERS, "compile")}
-    runs, bar = [], sys.stderr.isatty()
+    runs = []
     try:
         recipe = Recipe(**settings, **dict.fromkeys(options.without, False))
         data = load_cifar10(options.data_dir)
@@ -299,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             first = data.train[: positive("train_size", options.train_size)]
             data = data._replace(train=TensorDataset(*first))
         for seed in range(1, positive("seeds", options.seeds) + 1):
-            runs.append(train(data, recipe, seed=seed, device=options.device, progress=bar))
+            runs.append(train(data, recipe, seed=seed, device=options.device))
             print(f"seed {seed}", *(f"{name} {x:.4g}" for name, x in runs[-1].history[-1].items()))
     except (TrainingError, DownloadError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

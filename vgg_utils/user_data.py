@@ -43,7 +43,7 @@ def as_dataset(data: Any, name: str) -> Dataset[Any]:
             images, labels = (torch.as_tensor(part) for part in data)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"the {name} needs images and labels as numbers: {error}") from error
-        if labels.dim() == 0 or len(images) != len(labels):
+        if 0 in (images.dim(), labels.dim()) or len(images) != len(labels):
             counts = [len(part) if part.dim() else "no" for part in (images, labels)]
             raise ValueError(f"the {name} has {counts[0]} images and {counts[1]} labels")
         data = TensorDataset(images, labels)
@@ -111,8 +111,7 @@ def check_labels(labels: torch.Tensor, name: str, classes: int) -> None:
     """Raise ValueError unless labels (N,) are whole numbers from 0 to classes - 1."""
     shape = tuple(labels.shape)
     if labels.dim() != 1:
-        one_hot = labels.dim() == 2 and labels.shape[1] > 1
-        cure = "labels.argmax(1)" if one_hot else "labels.flatten()"
+        cure = "labels.argmax(1)" if shape[1] > 1 else "labels.flatten()"
         raise ValueError(f"labels of the {name} must have shape (N,), got {shape}: take {cure}")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"labels of the {name} are {labels.dtype}: take labels.long()")
