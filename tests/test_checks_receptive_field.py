@@ -40,6 +40,7 @@ def test_right_answers(exercise, answer):
         ("2.3", 10, "overlap"),
         ("2.3", -1, "positive whole number"),
         ("2.3", 5.5, "positive whole number"),
+        ("2.3", 150, "see 301 pixels"),
         ("2.3", 14, "see 29 pixels"),
         ("2.4", 106, "without dilation"),
         ("2.4", 6, "127"),

@@ -119,7 +119,8 @@ def call(function: Any, *arguments: Any, how: str, shape: tuple[int, ...] | None
     except Exception as error:
         raise NotYet(f"Calling it {how} fails: {type(error).__name__}: {error}.") from None
     if shape and not hasattr(result, "detach"):
-        raise NotYet(f"The function should return a tensor; it returns {type(result).__name__}.")
+        hint = "None: end it with a return" if result is None else type(result).__name__
+        raise NotYet(f"The function should return a tensor; it returns {hint}.")
     if shape and result.shape != shape:
         raise NotYet(f"The result should have shape {shape}; it has {tuple(result.shape)}.")
     return result

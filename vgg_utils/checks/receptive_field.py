@@ -34,7 +34,7 @@ def _tables() -> str:
         late += (k - 1) * jump
 
     side = 31
-    counts = range(1, 100)
+    counts = range(1, 1000)
     others = "\n".join(f"  {n}: {n} layers of 3x3 see {1 + 2 * n} pixels." for n in counts)
     target = receptive_field(layer_configs["D"])[-1].receptive_field
     layers = next(n for n in counts if dilated(n) >= target)
@@ -53,7 +53,8 @@ def _tables() -> str:
   {field(*poolless)}: That is the field after conv2, or without pools: these double the jump.
 {earlier}
   {jump}: That is the jump; the question is about the receptive field.
-  {doubled}: That is the rule behind 308: a pool doubles the jump, not the field.
+  {doubled}: That is the rule behind 308: a pool doubles the jump, not the field;
+    and each layer adds (k - 1) jumps.
   {late}: A layer's own stride does not count for itself: add (k - 1) jumps, then multiply.
   {field(*alexnet, (6, 1))}: That is one window too many, the 6x6 of fc6: stop after pool5.
 2.3 is {(side - 1) // 2}: The number of layers is a positive whole number.

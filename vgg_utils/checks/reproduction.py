@@ -38,7 +38,7 @@ def _verdict(answer: Any) -> str | None:
 def _tables() -> str:
     from scipy import stats
 
-    counts = range(2, 200)
+    counts = range(2, 1000)
     t = {n: float(stats.t.ppf(0.975, n - 1)) for n in counts}
     margins = {n: 1.5 * t[n] / math.sqrt(n) for n in counts}
     seeds = next(n for n in counts if margins[n] < 0.8)
