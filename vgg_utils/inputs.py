@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vgg_utils.receptive_field import ReceptiveField, receptive_field
 
+is_compiling = getattr(torch.compiler, "is_compiling", torch._utils.is_compiling)  # PyTorch 2.2
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 T = TypeVar("T", nn.Conv2d, nn.Linear)
 _warned: WeakSet[nn.Module] = WeakSet()  # networks whose images a warning was given for
@@ -69,7 +70,7 @@ def least_side(features: nn.Module, side: int) -> int:
 
 def is_symbolic(x: Any) -> bool:
     """Say whether x stands for any images: torch.compile, export, jit.trace or fx is at work."""
-    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    tracing = is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
     return tracing or not isinstance(x, torch.Tensor)
 
 
