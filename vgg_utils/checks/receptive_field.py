@@ -1,10 +1,9 @@
-"""Exercises on stacks of small windows (chapter 2)."""
+"""The exercise on how many 3x3 layers see as far as one large window (chapter 2)."""
 
-from vgg_utils.checks.base import numbers
-from vgg_utils.configs import layer_configs
-from vgg_utils.receptive_field import Layer, receptive_field
+from vgg_utils.checks.base import Values, a_number, exercise
 
 
+<<<<<<< HEAD
 def field(*layers: tuple[int, int]) -> int:
     """Return the field after layers, each given by its kernel and stride."""
     return receptive_field(Layer(k, stride=s) for k, s in layers)[-1].receptive_field
@@ -67,3 +66,10 @@ def _tables() -> str:
   {layers + 1}: One too many: {layers} layers see {dilated(layers)} already.
   {layers - 1}: One too few: {layers - 1} layers see {dilated(layers - 1)}, short of {target}.
 """
+=======
+@exercise("2.3")
+def _layers_for_31_pixels(answer: object) -> Values:
+    values = a_number(answer)
+    layers = round(values["number"])
+    return {**values, "layers": layers, "seen": 1 + 2 * layers}
+>>>>>>> checks
