@@ -124,12 +124,8 @@ def call(function: Any, *arguments: Any, shape: Any = None, **known: Any) -> Any
             {"fails": True, "failure": f"{type(error).__name__}: {error}", **known}
         ) from None
     if shape and not hasattr(result, "detach"):
-<<<<<<< HEAD
-        hint = "None: end it with a return" if result is None else type(result).__name__
-        raise NotYet(f"The function should return a tensor; it returns {hint}.")
-=======
-        raise NotYet({"no_tensor": True, "kind": type(result).__name__})
->>>>>>> checks
+        kind = "None: end it with a return" if result is None else type(result).__name__
+        raise NotYet({"no_tensor": True, "kind": kind})
     if shape and result.shape != shape:
         raise NotYet({"other_shape": True, "wanted": tuple(shape), "shape": tuple(result.shape)})
     return result
