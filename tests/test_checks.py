@@ -1,16 +1,75 @@
 """What holds for the check of every exercise; `test_checks_*.py` has each lesson's answers."""
 
+import ast
+import importlib
 import math
+import re
+import string
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from checking import complaint
 
-from vgg_utils.checks import check
-from vgg_utils.checks.base import CHECKS, TABLES
+from vgg_utils.checks import base, check
 
-EXERCISES = sorted(CHECKS | TABLES)
+EXERCISES = sorted(name for name in base.tables() if re.fullmatch(r"\d\.\d", name))
+ALWAYS_KNOWN = {"answer", "type", "number", "value"}
+
+
+def mistakes_of_lessons():
+    """Yield exercise and answer of every case of the lessons' `test_mistakes_are_named`."""
+    for path in Path(__file__).parent.glob("test_checks_*.py"):
+        (cases,) = importlib.import_module(path.stem).test_mistakes_are_named.pytestmark
+        for exercise, answer, _ in cases.args[1]:
+            yield exercise, answer
+
+
+def names_in(rows):
+    """Return the names that conditions and sentences use."""
+    formulas = [part for condition, _ in rows for part in re.split(r" or | \+- ", condition)]
+    nodes = [node for formula in formulas for node in ast.walk(ast.parse(formula, mode="eval"))]
+    fields = [
+        field for _, sentence in rows for _, field, _, _ in string.Formatter().parse(sentence)
+    ]
+    return {node.id for node in nodes if isinstance(node, ast.Name)} | {*fields} - {None}
+
+
+def test_every_sentence_is_said_to_some_answer(monkeypatch):
+    """So no name is misspelt, which would pass its row over, and no row stands behind another."""
+    marked = {
+        name: [[condition, f"<{name} {n}> {said}"] for n, (condition, said) in enumerate(rows)]
+        for name, rows in base.tables().items()
+    }
+    monkeypatch.setattr(base, "tables", lambda: marked)
+    said = {
+        mark
+        for case in mistakes_of_lessons()
+        for mark in re.findall(r"<\S+ \d+>", complaint(*case) or "")
+    }
+    every = {sentence.split("> ")[0] + ">" for rows in marked.values() for _, sentence in rows}
+    assert every <= said, sorted(every - said)
+
+
+def test_every_value_is_used_by_the_text(monkeypatch):
+    given = {}
+
+    def look_up(name, values):
+        given.setdefault(name, set()).update(values)
+        return real(name, values)
+
+    real = base.look_up
+    monkeypatch.setattr(base, "look_up", look_up)
+    for case in mistakes_of_lessons():
+        complaint(*case)
+    general = names_in(base.tables()["any"])
+    unused = {
+        f"{name}: {value}"
+        for name, values in given.items()
+        for value in values - names_in(base.tables()[name]) - general - ALWAYS_KNOWN
+    }
+    assert given and not unused
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)

@@ -20,7 +20,7 @@ def test_right_answer():
     [
         ("5.2", 3, "should be a function"),
         ("5.2", lambda batch, p: batch, "fails"),
-        ("5.2", lambda batch: None, "returns NoneType"),
+        ("5.2", lambda batch: None, "end it with a return"),
         ("5.2", lambda batch: batch[0], "should have shape (200, 3, 5, 5)"),
         ("5.2", lambda batch: batch.numpy(), "returns ndarray"),
         ("5.2", lambda batch: batch, "alike"),

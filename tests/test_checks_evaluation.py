@@ -4,6 +4,13 @@ import pytest
 import torch
 from checking import complaint
 
+from vgg_utils.configs import summarise, total
+
+CROP, ONCE, DENSE = (
+    total(rows).macs
+    for rows in (summarise("D"), summarise("D", 384), summarise("D", 384, dense=True))
+)
+
 PAIR = [[0.5, 0.4, 0.1], [0.1, 0.4, 0.5]]
 
 
@@ -16,6 +23,7 @@ PAIR = [[0.5, 0.4, 0.1], [0.1, 0.4, 0.5]]
         ("6.3", tuple(map(torch.tensor, PAIR))),
         ("6.3", ([0.0, 0.45, 0.55], [0.55, 0.45, 0.0])),
         ("6.4", 3.2),
+        ("6.4", DENSE / CROP),
     ],
 )
 def test_right_answers(exercise, answer):
@@ -49,11 +57,13 @@ def test_right_answers(exercise, answer):
         ("6.3", ([0.6, 0.2, 0.2], [0.2, 0.2, 0.6]), "two highest"),
         ("6.3", ([0.5, 0.5, 0.0], [0.0, 0.4, 0.6]), "two first choices"),
         ("6.4", 0.3122, "upside down"),
-        ("6.4", 2.92, "once"),
+        ("6.4", ONCE / CROP, "once"),
         ("6.4", 2.94, "36 places"),
         ("6.4", 36, "shares the convolutions"),
         ("6.4", 6.4, "mirror"),
-        ("6.4", 49_553_604_608, "Divide the"),
+        ("6.4", 50, "Divide the sum"),
+        ("6.4", DENSE, "by the crop's"),
+        ("6.4", CROP, "by the crop's"),
         ("6.4", "3.2", "number"),
     ],
 )

@@ -133,6 +133,7 @@ def test_right_answers(exercise, answer):
         ("4.3", by_formula, "a formula does not do"),
         ("4.3", functools.partial(by_ratios, kind="conv"), "fully connected layers count too"),
         ("4.3", lambda net: None, "answer(net, images)"),
+        ("4.4", ["dead layer"], "Give a dict"),
         ("4.4", {"P": "weights too small"}, "Q has none"),
         ("4.4", {**AILING, "R": "softmax"}, "not on the list"),
         ("4.4", {**AILING, "P": "dead layer"}, "shrink"),

@@ -3,7 +3,18 @@
 import pytest
 from checking import complaint
 
+from vgg_utils.records import load_record
+
 BOTH = "multi-crop & dense"
+TABLE3 = load_record("paper")["table3"]["rows"]
+A, B, C, D = (
+    next(row for row in TABLE3 if (row["config"], row["train_S"]) == (net, "256")) for net in "ABCD"
+)
+
+
+def share(first, key="top1_val"):
+    """Return the fall from one net to C as a share of that to D."""
+    return (first[key] - C[key]) / (first[key] - D[key])
 
 
 @pytest.mark.parametrize(
@@ -11,6 +22,7 @@ BOTH = "multi-crop & dense"
     [
         ("1.1", ["E", 8.7 - 8.0]),
         ("1.2", 0.35),
+        ("1.2", share(B)),
         ("1.3", {("E", "multi-crop"), ("E", BOTH), ("D", BOTH)}),
         ("1.4", 50_000 * (0.255 - 0.237)),
     ],
@@ -37,6 +49,7 @@ def test_right_answers(exercise, answer):
         ("1.1", ("E", None), "should be a number"),
         ("1.1", ("E", 10**400), "ordinary size"),
         ("1.1", "E", "pair"),
+        ("1.2", 0.9, "Divide the fall"),
         ("1.2", 35.3, "per cent"),
         ("1.2", 35, "per cent"),
         ("1.2", 1 / 3, "two decimals"),
@@ -45,8 +58,8 @@ def test_right_answers(exercise, answer):
         ("1.2", -0.6 / 1.7, "sign"),
         ("1.2", 1.1 / 1.7, "from C to D"),
         ("1.2", 1.7 / 0.6, "upside down"),
-        ("1.2", 0.5 / 1.1, "top-5"),
-        ("1.2", 1.5 / 2.6, "starts at A"),
+        ("1.2", share(B, "top5_val"), "top-5"),
+        ("1.2", share(A), "starts at A"),
         ("1.2", 0.6 / 1.1, "two parts"),
         ("1.2", 0.6, "points"),
         ("1.2", 1.7, "points"),
@@ -61,6 +74,7 @@ def test_right_answers(exercise, answer):
         ("1.3", ("E", "multi-crop"), "list of pairs"),
         ("1.3", [([], {})], "list of pairs"),
         ("1.3", [("D", "dense"), ("E", BOTH)], "Compare"),
+        ("1.4", 7, "Take the difference"),
         ("1.4", 899, "do not cut"),
         ("1.4", -900, "sign"),
         ("1.4", 0.018, "count"),

@@ -3,6 +3,26 @@
 import pytest
 from checking import complaint
 
+from vgg_utils.configs import summarise, total
+
+FC7 = next(row for row in summarise("D") if row.name == "fc7")
+PEAK, MEMORY, LINK = 989e12, 3.35e12, 25e9  # of the H100, in operations/s, bytes/s and bytes/s
+
+
+def first_batch(parameters, values, size=2):
+    """Return the first batch with as many operations a byte as the H100 has at its peak."""
+    return next(
+        n
+        for n in range(1, 2000)
+        if 2 * FC7.macs * n / (size * (values * n + parameters)) >= PEAK / MEMORY
+    )
+
+
+def meet(pool_size):
+    """Return the images with which a device computes for as long as it waits for messages."""
+    net = total(summarise("D", pool_size=pool_size))
+    return 8 * net.parameters / LINK / (6 * net.macs / (0.40 * PEAK))
+
 
 def weighted(gradients, sizes):
     return sum(g * s for g, s in zip(gradients, sizes, strict=True)) / sum(sizes)
@@ -16,7 +36,14 @@ def weighted_in_place(gradients, sizes):
 
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("9.1", 346), ("9.1", 345), ("9.2", weighted), ("9.3", 51.7), ("9.3", 52)],
+    [
+        ("9.1", first_batch(FC7.parameters, 8192)),
+        ("9.1", first_batch(FC7.macs, 8192)),
+        ("9.2", weighted),
+        ("9.3", meet(1)),
+        ("9.3", 51.7),
+        ("9.3", 52),
+    ],
 )
 def test_right_answers(exercise, answer):
     assert complaint(exercise, answer) is None
@@ -25,13 +52,14 @@ def test_right_answers(exercise, answer):
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
-        ("9.1", 296, "weights alone"),
+        ("9.1", first_batch(FC7.parameters, 0), "weights alone"),
+        ("9.1", first_batch(FC7.macs, 0), "weights alone"),
         ("9.1", 295, "balance point"),
         ("9.1", 590, "two operations"),
         ("9.1", 347, "One too many"),
         ("9.1", 344, "One short"),
-        ("9.1", 319, "both cross"),
-        ("9.1", 830, "4 bytes"),
+        ("9.1", first_batch(FC7.parameters, 4096), "both cross"),
+        ("9.1", first_batch(FC7.macs, 8192, size=4), "4 bytes"),
         ("9.1", 64, "reach 295"),
         ("9.2", 3, "should be a function"),
         ("9.2", lambda gradients: gradients, "fails"),
@@ -43,9 +71,9 @@ def test_right_answers(exercise, answer):
         ("9.2", lambda gradients, sizes: weighted(gradients, sizes) * 256 / 3, "of devices"),
         ("9.2", weighted_in_place, "changes the gradients"),
         ("9.2", lambda gradients, sizes: gradients[0], "divide by all images"),
-        ("9.3", 188.7, "full D"),
-        ("9.3", 3.85, "49th"),
-        ("9.3", 129.4, "40%"),
+        ("9.3", meet(7), "full D"),
+        ("9.3", meet(7) / 49, "49th"),
+        ("9.3", meet(1) / 0.40, "40%"),
         ("9.3", 25.9, "8 in all"),
         ("9.3", 155.2, "three passes"),
         ("9.3", 2.87, "over NVLink"),

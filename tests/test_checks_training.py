@@ -30,6 +30,7 @@ def test_right_answers(exercise, answer):
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
+        ("5.1", 5.0, "minus its natural log"),
         ("5.1", 3.0, "decimal"),
         ("5.1", math.log2(1000), "binary"),
         ("5.1", math.log(10), "ten classes"),
@@ -42,6 +43,7 @@ def test_right_answers(exercise, answer):
         ("5.3", lambda s, y, k: (s.argmax(1) != y).float().mean(), "multiply"),
         ("5.3", lambda s, y, k: 100 * (s.argmax(1) != y).float().mean(), "k highest"),
         ("5.3", lambda s, y, k: 50.0, "it gives 50.00 where"),
+        ("5.4", 5, "into the formula"),
         ("5.4", math.sqrt(0.02 * 0.98 / 500), "percentage points"),
         ("5.4", 100 * 0.02 * 0.98 / 500, "variance"),
         ("5.4", 100 * math.sqrt(0.02 * 0.98) / 500, "under the square root"),

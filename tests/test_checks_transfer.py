@@ -24,7 +24,7 @@ def test_right_answer():
         ("8.3", 3, "should be a function"),
         ("8.3", lambda image: image.nonsense, "fails"),
         ("8.3", lambda image: image[[3, 2, 1]], "fails"),
-        ("8.3", lambda image: None, "returns NoneType"),
+        ("8.3", lambda image: None, "end it with a return"),
         ("8.3", lambda image: image[None], "should have shape"),
         ("8.3", lambda image: to_released(image)[[2, 1, 0]], "still RGB"),
         ("8.3", lambda image: (image * STD + MEAN).flip(2) * 255 - BGR, "turns the picture"),

@@ -210,6 +210,8 @@ def test_modes_flags_and_random_numbers_are_left_as_they_were(layers):
         modes = [module.training for module in model.modules()]
         return modes, [parameter.requires_grad for parameter in model.parameters()]
 
+    kept = model.features[4].weight
+    kept.grad = torch.ones_like(kept)  # of no concern to a fit of "fc"
     torch.manual_seed(5)
     before, state, numpy_state = found(), torch.get_rng_state(), np.random.get_state()[1].tolist()
     frozen = model.features[0].weight.clone()
@@ -220,6 +222,8 @@ def test_modes_flags_and_random_numbers_are_left_as_they_were(layers):
     assert torch.equal(torch.get_rng_state(), state)
     assert np.random.get_state()[1].tolist() == numpy_state
     assert torch.equal(model.features[0].weight, frozen)  # frozen means frozen
+    assert all(parameter.grad is None for parameter in model.classifier.parameters())
+    assert (kept.grad is not None and bool((kept.grad == 1).all())) == (layers == "fc")
 
 
 def test_the_seed_alone_decides():

@@ -353,6 +353,10 @@ def dilated(net):
     net.features[18] = nn.Conv2d(64, 64, 3, padding="same", dilation=2)
 
 
+def even_kernel(net):
+    net.features[0] = nn.Conv2d(3, 8, 4, padding="same")
+
+
 def ceiling(net):  # as in SSD
     for pool in (2, 5, 10, 15, 20):
         net.features[pool] = nn.MaxPool2d(2, ceil_mode=True)
@@ -421,6 +425,7 @@ SURGERY = [
     (stem_of_stride_two, 3, 63, 63, 10, 3),
     (stem_without_padding, 3, 38, 38, 10, 3),
     (dilated, 3, 32, 32, 10, 3),
+    (even_kernel, 3, 32, 32, 10, 3),
     (ceiling, 3, 1, 1, 10, 3),
     (wide_pool, 3, 16, 16, 10, 3),
     (average_pools, 3, 32, 32, 10, 3),
@@ -438,6 +443,7 @@ SURGERY = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize(("cut", "channels", "least", "size", "classes", "linears"), SURGERY)
 def test_the_description_follows_surgery(cut, channels, least, size, classes, linears):
     net = net_for_surgery()
@@ -607,7 +613,7 @@ def same(model, exported, images=OTHER, **tolerance):
 @pytest.mark.filterwarnings("ignore:.*torch.jit:")
 def test_torch_jit_script(batch_norm, inplace):
     net = random_net("A", pool_size=2, batch_norm=batch_norm, inplace=inplace).float()
-    net.pixel_range = (-1.0, 1.0)
+    net.pixel_range = (-2.0, 2.0)
     scripted = torch.jit.script(net)
     file = io.BytesIO()
     torch.jit.save(scripted, file)

@@ -162,6 +162,8 @@ ARGUMENTS = {"SyncBatchNorm": (4,), "Threshold": (1.1, 2.0), "LocalResponseNorm"
 
 @pytest.mark.parametrize("name", sorted(_POINTWISE & public_modules().keys()))
 def test_what_gets_no_row_stays_at_its_place(name):
+    if name == "Softshrink" and not nn.Softshrink()(torch.tensor(math.nan)).isnan():
+        pytest.skip("PyTorch 2.2 puts out 0 for a NaN, which tells nothing")
     torch.manual_seed(0)
     axes = int(name[-2]) if name[-2:] in ("1d", "2d", "3d") else 2
     module = getattr(nn, name)(*ARGUMENTS.get(name, (4,) if "BatchNorm" in name else ()))

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import results  # noqa: E402
-from experiments import EXPERIMENTS, reproduction  # noqa: E402
-from experiments.base import Experiment  # noqa: E402
+from experiments import EXPERIMENTS, base, reproduction  # noqa: E402
+from experiments.base import AT_THE_END, EVERY_EPOCH, Experiment  # noqa: E402
 
+from vgg_utils import training  # noqa: E402
 from vgg_utils.configs import layer_configs  # noqa: E402
+from vgg_utils.data import ImageData  # noqa: E402
 from vgg_utils.model import make_layer, weight_layers  # noqa: E402
 from vgg_utils.receptive_field import receptive_field  # noqa: E402
 
@@ -65,6 +68,7 @@ def test_record_holds_every_run_with_mean_and_deviation(small, tmp_path):
     # deviations from 28.33: -13.33, -3.33, 16.67; their squares sum to 466.67
     assert ten["error_sd"] == pytest.approx((466.67 / 2) ** 0.5, abs=0.0006)
     assert {"question", "command", "device", "versions", "date", "seconds"} <= set(record)
+    assert record["test_set"] == AT_THE_END and "(seed, epoch, step)" in record["made_with"]
 
 
 def test_stopped_experiment_goes_on_where_it_was(small, tmp_path):
@@ -187,6 +191,104 @@ def test_record_gives_mean_and_deviation_of_its_own_runs(name):
         for run in variant["runs"]:
             if "history" in run and "test_error" in run["measures"]:
                 assert run["measures"]["test_error"] == run["history"][-1]["test_error"]
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_record_says_whether_its_history_looked_at_the_test_set_on_the_way(name):
+    record = json.loads((results.RECORDS / f"{name}.json").read_text(encoding="utf-8"))
+    on_the_way = set()
+    for run in (run for variant in record["results"].values() for run in variant["runs"]):
+        histories = run.get("history", [])
+        for rows in histories.values() if isinstance(histories, dict) else [histories]:
+            on_the_way |= {"test_error" in row for row in rows[:-1]}
+    said = record["test_set"]
+    assert ("after every epoch" in said) != said.startswith(AT_THE_END)
+    assert True not in on_the_way or "after every epoch" in said
+    assert record["made_with"]
+
+
+DIGITS = {"name": "digits", "test_size": 1740}  # leaves 57 to train on
+SCENES = {"train_size": 30, "test_size": 10}
+SHORT = {"epochs": 2, "batch_size": 16, "milestones": [1]}
+FEW = {"counts": [90, 60], "fit": SHORT}
+TINY = {  # one variant of each experiment for a CPU, and what makes it tiny
+    "digits_a": ("A with batch norm", {"data": DIGITS}),
+    "initialisation": ("D from A", {"data": DIGITS}),
+    "augmentation_scenes": ("S drawn once", {"data": SCENES, "scenes_per_size": 5}),
+    "augmentation_cifar10_subset": ("all", {"train_size": 40, "test_size": 20}),
+    "evaluation": ("S in [32;64]", {"data": SCENES}),
+    "depth": ("B", {"data": SCENES}),
+    "localisation": ("all, PCR", {"classifier": FEW}),
+    "features": ("trained, three scales stacked", {"classifier": FEW}),
+    "grad_cam": ("trained", {"classifier": FEW}),
+}
+
+
+def form(value):
+    """Return the names in nested dicts; of a list, the form of its last entry."""
+    if isinstance(value, dict):
+        return {key: form(inner) for key, inner in value.items()}
+    return [form(value[-1])] if isinstance(value, list) else type(value)
+
+
+def test_every_experiment_for_a_cpu_is_tried_at_tiny_size():
+    on_cpu = {name for name, one in EXPERIMENTS.items() if one.device == "cpu"}
+    assert on_cpu == {*TINY, "fast_cifar10_subset"}  # that one in test_gpu_experiments.py
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_new_run_has_the_form_that_pages_read_and_says_when_it_tests(name, monkeypatch, tmp_path):
+    """Its form is that of the stored record, and it looks at the test set when it says so."""
+    looked = []
+
+    def spy(model, train, validation=None, **options):
+        looked.append(validation is not None)
+        return training.fit(model, train, validation, **options)
+
+    for module in ("base", "evaluation", "localisation"):
+        monkeypatch.setattr(f"experiments.{module}.fit", spy)
+    images = torch.rand(60, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    half = TensorDataset(images - 0.5, torch.arange(60) % 10)
+    data = ImageData(half, half, [str(label) for label in range(10)], torch.full((3,), 0.5))
+    monkeypatch.setattr("experiments.augmentation.load_cifar10", lambda folder: data)
+
+    variant, changes = TINY[name]
+    experiment = EXPERIMENTS[name]
+    settings = results.settings_of(experiment, variant)
+    if "fit" in settings:
+        settings["fit"] = SHORT
+    for key, value in changes.items():
+        settings[key] = {**settings[key], **value} if isinstance(value, dict) else value
+    outcome = results.rounded(experiment.run(settings, 3, tmp_path))
+
+    record = json.loads((results.RECORDS / f"{name}.json").read_text(encoding="utf-8"))
+    stored = record["results"][variant]["runs"][0]
+    del stored["seed"], stored["seconds"]
+    if name == "evaluation":  # whose history no page reads
+        assert set(outcome.pop("history")) == set(stored.pop("history"))
+    assert form(outcome) == form(stored)
+    assert any(looked) == (experiment.test_set == EVERY_EPOCH)
+    for row in outcome["history"] if any(looked) else []:
+        assert row.keys() == stored["history"][0].keys()
+
+
+def test_curve_on_the_test_set_leaves_the_training_as_it_is():
+    settings = {
+        "data": DIGITS,
+        "model": {"width": 1 / 32, "pool_size": 1, "hidden_features": 8},
+        "augment": {"shift": 2},
+        "fit": SHORT,
+    }
+    data = base.load(settings, 0, Path())
+    models = [base.new_network(settings, 0, data) for _ in range(2)]
+    with_curve, without = (
+        base.fit_network(model, data, settings, 0, curve=curve)
+        for model, curve in zip(models, (True, False), strict=True)
+    )
+    weights = [model.state_dict() for model in models]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert with_curve[-1] == without[-1] and "test_error" in with_curve[0]
+    assert [row["train_loss"] for row in with_curve] == [row["train_loss"] for row in without]
 
 
 def test_chapter_7_names_experiments_with_their_time():

@@ -261,8 +261,8 @@ def test_rate_drops_on_a_plateau_as_pytorchs_schedule_does():
 
 
 def test_patience_drops_the_rate_in_fit():
-    images, labels = torch.zeros(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])  # nothing to learn
-    net = nn.Linear(4, 3, bias=False)
+    images, labels = torch.zeros(6, 1, 2, 2), torch.tensor([0, 1, 2, 0, 1, 2])  # nothing to learn
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False))
     both = (images, labels), (images, labels)
     history = fit(net, *both, epochs=5, patience=2, progress=False)
     rates = [row["learning_rate"] for row in history]

@@ -99,7 +99,7 @@ class Endless(IterableDataset):
 BAD = {
     "labels from 1": ((images(), LABELS + 1), "run from 1 to 10.* between 0 and 9: subtract 1"),
     "a negative label": ((images(), LABELS - 1), "run from -1 to 8"),
-    "255 as in masks": ((images(), torch.full((COUNT,), 255)), "run from 255 to 255"),
+    "255 as in masks": ((images(), 255 - LABELS % 2), "run from 254 to 255"),
     "labels (N, 1)": ((images(), LABELS[:, None]), r"shape \(N,\), got \(12, 1\): take .*flatten"),
     "one-hot labels": ((images(), F.one_hot(LABELS)), r"got \(12, 10\): take labels.argmax\(1\)"),
     "labels as floats": ((images(), LABELS.float()), "torch.float32: take labels.long()"),

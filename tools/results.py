@@ -9,7 +9,8 @@
 
 A run that is stopped goes on where it was: every finished seed waits in build/results until its
 experiment is whole. A record holds the question, the settings, every seed's outcome with mean and
-standard deviation, the device, the versions, the duration and the command.
+standard deviation, when the test set was looked at, the device, the versions, the duration and the
+command.
 """
 
 from __future__ import annotations
@@ -39,10 +40,14 @@ from experiments import EXPERIMENTS
 from experiments.base import Experiment
 from tqdm import tqdm
 
+import vgg_utils
+
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "vgg_utils" / "records"
 PARTS = ROOT / "build" / "results"
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
+# Digits can be expected to come out again only where this is the same.
+MADE_WITH = f"vgg_utils {vgg_utils.__version__}; random numbers of `fit` from (seed, epoch, step)"
 
 
 def settings_of(experiment: Experiment, variant: str) -> dict[str, Any]:
@@ -113,12 +118,14 @@ def run(name: str, folder: Path, jobs: int) -> dict[str, Any]:
         "question": experiment.question,
         "paper": experiment.paper,
         "data": experiment.data,
+        "test_set": experiment.test_set,
         "command": f"python tools/results.py {name}",
         "device": device_name(experiment.device),
         "versions": {
             "python": platform.python_version(),
             **{package: importlib.metadata.version(package) for package in PACKAGES},
         },
+        "made_with": MADE_WITH,
         "date": time.strftime("%Y-%m-%d"),
         "seconds": round(sum(run["seconds"] for one in results.values() for run in one["runs"])),
         "settings": {

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vgg_utils.receptive_field import ReceptiveField, receptive_field
 
+is_compiling = getattr(torch.compiler, "is_compiling", torch._utils.is_compiling)  # PyTorch 2.2
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 T = TypeVar("T", nn.Conv2d, nn.Linear)
 _warned: WeakSet[nn.Module] = WeakSet()  # networks whose images a warning was given for
@@ -26,26 +27,27 @@ def unwrap(model: Any) -> Any:
     return model
 
 
-def layers_in(part: nn.Module, place: str) -> Iterator[tuple[str, Any]]:
-    """Yield the layers of a Sequential, nested or not, with their places: features[3]."""
-    if type(part) is nn.Sequential:
-        for index, child in enumerate(part):
-            yield from layers_in(child, f"{place}[{index}]")
-    else:
-        yield place, part
+def layers_in(part: nn.Module, place: str) -> list[tuple[str, Any]]:
+    """Return the layers of a Sequential, nested or not, with their places: features[3]."""
+    if type(part) is not nn.Sequential:
+        return [(place, part)]
+    inside = [layers_in(child, f"{place}[{index}]") for index, child in enumerate(part)]
+    return [layer for layers in inside for layer in layers]
 
 
-def chain(part: nn.Module, place: str) -> Iterator[tuple[Any, list[ReceptiveField]]]:
-    """Yield the layers of a Sequential, each with the geometry of its window where it has one.
+def chain(part: nn.Module, place: str) -> list[tuple[Any, list[ReceptiveField]]]:
+    """Return the layers of a Sequential, each with the geometry of its window where it has one.
 
     Raises ValueError, naming the place, at a layer that `receptive_field` does not know.
     """
+    found = []  # no generator: PyTorch 2.2 loses its last layer when it compiles one
     for name, layer in layers_in(part, place):
         try:
-            yield layer, [] if type(layer) is nn.Linear else receptive_field([layer])
+            found.append((layer, [] if type(layer) is nn.Linear else receptive_field([layer])))
         except (TypeError, ValueError) as error:
             shown = str(layer).split("\n")[0].rstrip("(")
             raise ValueError(f"{name} is a {shown}: sizes and names cannot be told") from error
+    return found
 
 
 def layers_of(part: nn.Module, place: str, kind: type[T]) -> list[T]:
@@ -69,7 +71,7 @@ def least_side(features: nn.Module, side: int) -> int:
 
 def is_symbolic(x: Any) -> bool:
     """Say whether x stands for any images: torch.compile, export, jit.trace or fx is at work."""
-    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    tracing = is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
     return tracing or not isinstance(x, torch.Tensor)
 
 

@@ -163,7 +163,7 @@ def _augmentation(data: ImageData | ImageFiles, options: argparse.Namespace) -> 
     """Return what changes each batch; images from files come augmented, unless not wanted."""
     if isinstance(data, ImageFiles):
         if options.no_augment:
-            data.train.transform = data.test.transform  # type: ignore[attr-defined]
+            data.train.transform = data.test.transform
         return None
     if options.no_augment:
         return None

@@ -5,23 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import TensorDataset
-
-from experiments.base import PAD, Experiment, Settings, fit_network, new_network, subset
+from experiments.base import AT_THE_END, PAD, Experiment, Settings, fit_network, new_network, subset
 from experiments.training import SMALL_A
-from vgg_utils.data import ImageData, digit_scenes, load_cifar10, load_scenes
+from vgg_utils.data import ImageData, load_cifar10, load_scenes
+from vgg_utils.digits import digit_scenes
 from vgg_utils.evaluation import predict, top_k_error
 from vgg_utils.model import VGGNet
+from vgg_utils.training import Row
 
 SIDE = 32
 FIXED = [SIDE + 2 * PAD] * 2  # this S leaves the digit as large as it is
 JITTER = [SIDE, SIDE + 4 * PAD]  # 0.8 to 1.2 times as large
 SHOWN = range(19, 30)  # what JITTER makes of a digit of 24 pixels: 19.2 to 28.8
 NO_DROPOUT = {**SMALL_A, "batch_norm": True, "dropout": 0.0}
-SHORT = {"epochs": 8, "batch_size": 16, "drop_at": [6]}
+SHORT = {"epochs": 8, "batch_size": 16, "milestones": [6]}
 
 
-def _train(settings: Settings, data: ImageData, seed: int) -> tuple[VGGNet, list[dict[str, float]]]:
+def _train(settings: Settings, data: ImageData, seed: int) -> tuple[VGGNet, list[Row]]:
     model = new_network(settings, seed, data)
     return model, fit_network(model, data, settings, seed)
 
@@ -62,11 +62,9 @@ def scenes(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
 def cifar10_subset(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     """Train on a few images of CIFAR-10, another choice for every seed; test on the same ones."""
     data = subset(load_cifar10(folder), settings, seed)
-    test = data.test.tensors
-    watched = TensorDataset(*(tensor[:100] for tensor in test))  # a test at every epoch costs time
-    model, history = _train(settings, data._replace(test=watched), seed)
+    history = _train(settings, data, seed)[1]
     return {
-        "measures": {"error": top_k_error(predict(model, test[0]), test[1])},
+        "measures": {"error": history[-1]["test_error"]},
         "train_loss": [row["train_loss"] for row in history],
     }
 
@@ -79,6 +77,8 @@ EXPERIMENTS = {
         "pixels large; 500 new ones to test on, and 200 for each size from 16 to 32 pixels. New "
         "sizes are 16 to 18 and 30 to 32 pixels, which no variant's augmentation reaches. The "
         "training digits, and the test digits, are the same 1,297 and 500 for all seeds",
+        test_set=f"{AT_THE_END}; the epochs were chosen while looking at earlier forms of this "
+        "experiment",
         seeds=[1, 2, 3, 4, 5],
         variants={
             "nothing": {"model": NO_DROPOUT},
@@ -99,7 +99,7 @@ EXPERIMENTS = {
             },
             "scenes_per_size": 200,
             "model": {**SMALL_A, "batch_norm": True},
-            "fit": {"epochs": 12, "batch_size": 16, "drop_at": [10]},
+            "fit": {"epochs": 12, "batch_size": 16, "milestones": [10]},
         },
         run=scenes,
         minutes=6,
@@ -109,6 +109,7 @@ EXPERIMENTS = {
         paper="Sect. 3.1",
         data="2,000 training images of CIFAR-10, another choice for every seed; the first 5,000 "
         "test images",
+        test_set=f"{AT_THE_END}; 20 epochs were chosen when the errors after 8 were known",
         seeds=[1, 2, 3, 4, 5],
         variants={
             "nothing": {},
@@ -122,7 +123,7 @@ EXPERIMENTS = {
             "train_size": 2000,
             "test_size": 5000,
             "model": {**NO_DROPOUT, "width": 0.0625, "hidden_features": 256},
-            "fit": {"epochs": 20, "batch_size": 16, "drop_at": [16]},
+            "fit": {"epochs": 20, "batch_size": 16, "milestones": [16]},
         },
         run=cifar10_subset,
         minutes=10,

@@ -13,16 +13,24 @@ from torch.utils.data import TensorDataset
 
 from vgg_utils.augmentation import (
     colour_statistics,
+    pca_lighting,
     random_flip,
     random_scale_crop,
     random_shift,
-    shift_colours,
 )
 from vgg_utils.data import ImageData, load_cifar10, load_digits, load_scenes
 from vgg_utils.model import VGGNet
-from vgg_utils.training import fit
+from vgg_utils.training import Row, fit
 
 Settings = Mapping[str, Any]
+# When the test set of an experiment is looked at.
+AT_THE_END = (
+    "looked at after the last epoch alone; a run's epochs and rates were fixed before it began"
+)
+EVERY_EPOCH = (
+    "looked at after every epoch; no decision of a run rested on it: its epochs and rates were "
+    "fixed before it began, and its errors are those of the last epoch"
+)
 PAD = 4  # the empty border that an image gets on each side before it is scaled and cropped
 
 
@@ -42,6 +50,7 @@ class Experiment:
     run: Callable[[Settings, int, Path], dict[str, Any]]
     common: Settings = field(default_factory=dict)
     paper: str = ""  # the section or table that it repeats
+    test_set: str = AT_THE_END  # when it is looked at, and what was chosen by it
     device: str = "cpu"  # "cuda" for runs that are too large without a GPU
     minutes: float = 1.0  # of one core, or of the GPU, roughly
 
@@ -97,7 +106,7 @@ def augmentation(
         if wanted.get("flip"):
             images = random_flip(images)
         if colours:
-            images = shift_colours(images, colours, wanted["colours"])
+            images = pca_lighting(images, colours, wanted["colours"])
         if wanted.get("shift"):
             images = random_shift(images, wanted["shift"], empty)
         return images
@@ -112,25 +121,36 @@ def new_network(settings: Settings, seed: int, data: ImageData) -> VGGNet:
 
 
 def fit_network(
-    model: VGGNet, data: ImageData, settings: Settings, seed: int, device: str | None = None
-) -> list[dict[str, float]]:
-    """Train a network by settings["fit"] and settings["augment"]; return the history."""
-    augment = augmentation(settings, data, seed)
-    return fit(
-        model, data, augment=augment, seed=seed, device=device, progress=False, **settings["fit"]
+    model: VGGNet,
+    data: ImageData,
+    settings: Settings,
+    seed: int,
+    device: str | None = None,
+    *,
+    curve: bool = False,
+) -> list[Row]:
+    """Train a network by settings["fit"] and settings["augment"]; return the history.
+
+    Nothing is held out. `test_loss` and `test_error` stand in the last row, or with `curve` in all:
+    then `test_set` of the experiment must say so.
+    """
+    history = fit(
+        model,
+        data.train,
+        data.test if curve else None,  # it decides nothing, since the schedule is fixed
+        test=None if curve else data.test,
+        augment=augmentation(settings, data, seed),
+        seed=seed,
+        device=device,
+        progress=False,
+        **settings["fit"],
     )
-
-
-def train(
-    settings: Settings, seed: int, folder: Path
-) -> tuple[VGGNet, ImageData, list[dict[str, float]]]:
-    """Train one network as the settings say; return it, its data and the history."""
-    data = load(settings, seed, folder)
-    model = new_network(settings, seed, data)
-    return model, data, fit_network(model, data, settings, seed)
+    return [{key.replace("validation_", "test_"): row[key] for key in row} for row in history]
 
 
 def train_and_report(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     """Train one network; the measures are those of the last epoch, never of the best one."""
-    history = train(settings, seed, folder)[2]
+    data = load(settings, seed, folder)
+    model = new_network(settings, seed, data)
+    history = fit_network(model, data, settings, seed, curve=True)
     return {"measures": {"test_error": history[-1]["test_error"]}, "history": history}

@@ -17,18 +17,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset
 
 from experiments.base import Experiment, Settings, device, load
-from vgg_utils.augmentation import random_scale_crop, rescale
+from vgg_utils.augmentation import TrainTransform, random_scale_crop
 from vgg_utils.configs import LayerSpec, layer_configs
 from vgg_utils.data import ImageData, ImageFiles, load_folder, load_imagenette
-from vgg_utils.evaluation import crop_grid, evaluate, evaluation_scales, fuse, top_k_error
+from vgg_utils.evaluation import ensemble, evaluate, evaluation_scales, top_k_error
 from vgg_utils.model import VGGNet
-from vgg_utils.training import fit
+from vgg_utils.training import Row, fit
 
 Ways = dict[str, torch.Tensor]  # posteriors (N, classes) by the way of looking
 STEP = 4  # between the scales of one network on scenes, as the paper's 32
@@ -47,18 +47,15 @@ def first_blocks(name: str, blocks: int) -> list[LayerSpec]:
 
 def train_on_scenes(
     config: str, data: ImageData, settings: Settings, seed: int
-) -> tuple[VGGNet, list[Any]]:
-    """Train on random crops at scale S; the history's test images are centre crops."""
+) -> tuple[VGGNet, list[Row]]:
+    """Train on random crops at scale S."""
     scale = settings["scale"]
     torch.manual_seed(seed)
     layers = first_blocks(config, settings["blocks"])
     model = VGGNet(1, len(data.classes), layers, **settings["model"])
-    images, labels = data.test.tensors
-    middle = sum(scale) // 2
-    centres = [crop_grid(rescale(image, middle), model.image_size, 1)[0] for image in images]
     history = fit(
         model,
-        data._replace(test=TensorDataset(torch.stack(centres), labels)),
+        data.train,
         augment=lambda batch: random_scale_crop(batch, model.image_size, scale),
         seed=seed,
         progress=False,
@@ -88,7 +85,7 @@ def scenes(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
             first = give(scales, softmax_first=True)[0]
             name = f"{config} dense, soft-max first {','.join(map(str, scales))}"
             measures[name] = top_k_error(first, labels)
-    return {"measures": measures | fused(found, labels, scales), "history": histories}
+    return {"measures": measures | together(found, labels, scales), "history": histories}
 
 
 def load_photos(settings: Settings, folder: Path) -> ImageFiles:
@@ -102,9 +99,8 @@ def load_photos(settings: Settings, folder: Path) -> ImageFiles:
         data = load_imagenette(folder, size=size, scale=widest)
     else:
         data = load_folder(folder / name, size=size, scale=widest)
-    scale = tuple(settings["scale"])
-    data.train.transform = replace(data.train.transform, scale=scale)
-    data.test.transform = replace(data.test.transform, smallest=sum(scale) // 2)
+    transform = cast(TrainTransform, data.train.transform)
+    data.train.transform = replace(transform, scale=tuple(settings["scale"]))
     return data
 
 
@@ -126,11 +122,11 @@ class Whole(Dataset[Any]):
 
 def train_on_photos(
     config: str, data: ImageFiles, settings: Settings, seed: int
-) -> tuple[VGGNet, list[Any]]:
-    """Train on random crops at scale S; the history's test images are centre crops."""
+) -> tuple[VGGNet, list[Row]]:
+    """Train on random crops at scale S."""
     torch.manual_seed(seed)
     model = VGGNet(3, len(data.classes), config, **settings["model"])
-    history = fit(model, data, seed=seed, device=device(), progress=False, **settings["fit"])
+    history = fit(model, data.train, seed=seed, device=device(), progress=False, **settings["fit"])
     return model, history
 
 
@@ -153,7 +149,7 @@ def photos(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
         measures |= errors
         if settings["crops"]:
             measures |= centre_error(config, give, labels, scales)
-    return {"measures": measures | fused(found, labels, scales), "history": histories}
+    return {"measures": measures | together(found, labels, scales), "history": histories}
 
 
 def variant_scales(settings: Settings, step: int) -> Sequence[int]:
@@ -175,10 +171,10 @@ def look(
     "both". Crops, which cost most, and both together are there with settings["crops"] only.
     """
     at = {scale: give([scale])[0] for scale in sorted({*settings["curve"], *scales})}
-    ways = {"dense": fuse([at[scale] for scale in scales])}
+    ways = {"dense": ensemble([at[scale] for scale in scales])}
     if settings["crops"]:
         ways["crops"] = give(scales, protocol="crops")[0]
-        ways["both"] = fuse([ways["dense"], ways["crops"]])
+        ways["both"] = ensemble([ways["dense"], ways["crops"]])
     errors = {f"{config} dense {scale}": top_k_error(at[scale], labels) for scale in at}
     return errors | _errors(config, ways, labels, scales), ways
 
@@ -194,15 +190,15 @@ def centre_error(
     return {f"{config} crop {scales[1]}": top_k_error(centre, labels)}
 
 
-def fused(
+def together(
     found: Mapping[str, Ways], labels: torch.Tensor, scales: Sequence[int]
 ) -> dict[str, float]:
     """Return "A+B both 32,48,64": the errors of the networks' average; of one network, nothing."""
     several = list(found.values())
     if len(several) < 2:
         return {}
-    together = {way: fuse([ways[way] for ways in several]) for way in several[0]}
-    return _errors("+".join(found), together, labels, scales)
+    averages = {way: ensemble([ways[way] for ways in several]) for way in several[0]}
+    return _errors("+".join(found), averages, labels, scales)
 
 
 def _errors(name: str, ways: Ways, labels: torch.Tensor, scales: Sequence[int]) -> dict[str, float]:
@@ -245,7 +241,7 @@ EXPERIMENTS = {
             },
             "blocks": 3,
             "model": {"width": 0.125, "hidden_features": 128, "batch_norm": True, "dropout": 0.0},
-            "fit": {"epochs": 6, "batch_size": 16, "drop_at": [5]},
+            "fit": {"epochs": 6, "batch_size": 16, "milestones": [5]},
             "curve": [28, 32, 36, 40, 44, 48, 52, 56, 64, 72],
         },
         run=scenes,
@@ -269,7 +265,7 @@ EXPERIMENTS = {
                 "epochs": 30,
                 "batch_size": 64,
                 "learning_rate": 0.02,
-                "drop_at": [20, 26],
+                "milestones": [20, 26],
                 "precision": "auto",
             },
         },
@@ -295,7 +291,7 @@ EXPERIMENTS = {
                 "epochs": 60,
                 "batch_size": 32,
                 "learning_rate": 0.02,
-                "drop_at": [40, 52],
+                "milestones": [40, 52],
                 "precision": "auto",
             },
         },

@@ -30,7 +30,6 @@ def fast(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
         seed=seed,
         device=settings.get("device", device()),
         layers=settings.get("layers", LAYERS),
-        test_each_epoch="train_size" not in settings,
     )
     measures = {"test_error": run.history[-1]["test_error"]}
     if settings.get("device") == "cpu":  # seconds on a processor that others use say nothing
@@ -97,7 +96,7 @@ EXPERIMENTS = {
                     "epochs": 30,
                     "batch_size": 128,
                     "learning_rate": 0.05,
-                    "drop_at": [18, 26],
+                    "milestones": [18, 26],
                     "precision": "auto",
                 },
             },

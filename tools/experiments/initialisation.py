@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from experiments.base import Experiment, Settings, fit_network, load, new_network
+from experiments.base import EVERY_EPOCH, Experiment, Settings, fit_network, load, new_network
 from vgg_utils.data import ImageData
 from vgg_utils.model import VGGNet, copy_layers, weight_layers
 
@@ -46,7 +46,7 @@ def start_and_train(settings: Settings, seed: int, folder: Path) -> dict[str, An
         fit_network(shallow, data, settings, seed)
         copy_layers(shallow, model)
     gradient = first_gradient(model, data)
-    history = fit_network(model, data, settings, seed)
+    history = fit_network(model, data, settings, seed, curve=True)
     return {
         "measures": {
             "test_error": history[-1]["test_error"],
@@ -71,6 +71,7 @@ EXPERIMENTS = {
         paper="Sect. 3.1",
         data="scikit-learn's 1,797 digits at 32x32, scaled so that the training pixels have a "
         "root mean square of 1: 1,297 to train on, 500 to test on",
+        test_set=EVERY_EPOCH,
         # 0 and 1 were looked at when the standard deviation was chosen
         seeds=[2, 3, 4, 5, 6],
         variants={

@@ -16,7 +16,8 @@ from experiments.localisation import (
     study,
     untrained,
 )
-from vgg_utils.localise import crop, grad_cam
+from vgg_utils.inside import grad_cam
+from vgg_utils.localise import crop
 
 
 def looking(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:

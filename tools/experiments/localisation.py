@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 
 from experiments.base import Experiment, Settings
 from vgg_utils.configs import layer_configs
-from vgg_utils.data import DigitScenes, ImageData, digit_scenes
+from vgg_utils.digits import DigitScenes, digit_scenes
 from vgg_utils.localise import (
     BoxedImages,
     box_regressor,
@@ -44,7 +44,7 @@ CLASSIFIER = {
         "hidden_features": 256,
         "dropout": 0.2,
     },
-    "fit": {"epochs": 6, "batch_size": 32, "learning_rate": 0.02, "drop_at": [4]},
+    "fit": {"epochs": 6, "batch_size": 32, "learning_rate": 0.02, "milestones": [4]},
 }
 DATA = (
     "digit scenes of 40x40 pixels from scikit-learn's digits: some 2,030 to train on and 700 to "
@@ -60,7 +60,6 @@ class Study(NamedTuple):
     test: BoxedImages
     new_train: BoxedImages
     new_test: BoxedImages
-    error: float  # of the classifier on the middle squares of `test`, percent
 
 
 def study(settings: Settings, seed: int) -> Study:
@@ -89,8 +88,6 @@ def _study(settings: str, seed: int) -> Study:
         )
 
     data = select(train, True)
-    held_out = select(test, True)
-    middle, _ = middle_squares(held_out)
     torch.manual_seed(seed)
     net = VGGNet(1, SEEN, **wanted["model"])
 
@@ -98,23 +95,10 @@ def _study(settings: str, seed: int) -> Study:
         no_boxes = torch.zeros(len(images), 4)
         return crop(images, no_boxes, random_corners(images, SIZE), SIZE)[0]
 
-    history = fit(
-        net,
-        ImageData(
-            TensorDataset(data.images, data.labels),
-            TensorDataset(middle, held_out.labels),
-            data.classes,
-            mean.view(1),
-        ),
-        augment=augment,
-        seed=seed,
-        progress=False,
-        **wanted["fit"],
-    )
-    net.eval()
-    return Study(
-        net, data, held_out, select(train, False), select(test, False), history[-1]["test_error"]
-    )
+    pairs = TensorDataset(data.images, data.labels)
+    fit(net, pairs, augment=augment, seed=seed, progress=False, **wanted["fit"])
+    parts = select(test, True), select(train, False), select(test, False)
+    return Study(net.eval(), data, *parts)
 
 
 def untrained(settings: Settings, seed: int) -> VGGNet:
@@ -147,7 +131,8 @@ def localisation(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     start = base.net if settings["start"] == "classifier" else untrained(settings, seed)
     torch.manual_seed(seed)
     model = box_regressor(start, SEEN if settings["regression"] == "PCR" else 1)
-    train = BoxedImages(*(part[: settings["boxes"]] for part in base.train[:3]), base.train.classes)
+    images, labels, boxes = (part[: settings["boxes"]] for part in base.train[:3])
+    train = BoxedImages(images, labels, boxes, base.train.classes)
     with torch.enable_grad():
         losses = fit_boxes(
             model, train, size=SIZE, layers=settings["layers"], seed=seed, **settings["fit"]
@@ -217,7 +202,12 @@ def whole_image(
 
 def table_8(layers: str, regression: str, epochs: int = 8, **more: Any) -> dict[str, Any]:
     """Return a variant of `localisation`; the rate falls once, for the last quarter."""
-    fit = {"epochs": epochs, "batch_size": 32, "learning_rate": 0.02, "drop_at": [epochs * 3 // 4]}
+    fit = {
+        "epochs": epochs,
+        "batch_size": 32,
+        "learning_rate": 0.02,
+        "milestones": [epochs * 3 // 4],
+    }
     return {"layers": layers, "regression": regression, "fit": fit, **more}
 
 

@@ -1,7 +1,8 @@
 """Answers to the book's exercises: `check("2.1", answer)` tells right from wrong, and why.
 
-Each lesson has a file, found by itself: it computes the right answers by the lesson's own
-arithmetic, and knows the usual mistakes by their values.
+What is said of an answer stands in a text file for each lesson, which can be edited or translated
+without Python; `base.txt` explains the form. The Python file beside it, found by itself, computes
+what the text needs by the lesson's own arithmetic.
 """
 
 import importlib

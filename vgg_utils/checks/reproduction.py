@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from vgg_utils.checks.base import call, exercise, numbers
+from vgg_utils.checks.base import Values, a_number, call, exercise
 from vgg_utils.records import load_record
 
 CASES = (  # changes by seed, and the paper's
@@ -18,50 +18,40 @@ CASES = (  # changes by seed, and the paper's
 
 
 @exercise("7.1")
-def _verdict(answer: Any) -> str | None:
+def _verdict(answer: Any) -> Values:
     from scipy import stats
 
     for changes, paper in CASES:
         mean, error = sum(changes) / len(changes), stats.sem(changes)
         low, high = stats.t.interval(0.95, len(changes) - 1, loc=mean, scale=error)
-        right = "agrees" if mean * paper > 0 else "disagrees"
-        right = "cannot tell" if low <= 0 <= high else right
-        case = f"the changes {changes} and the paper's {paper}"
-        got = call(answer, list(changes), paper, how=f"with {case}")
-        if got != right:
-            bounds = f"Their mean lies between {low:.2f} and {high:.2f} at 95%"
-            return f"For {case} it says {got!r}. {bounds}, so it should say {right!r}."
-    return None
+        wanted = "agrees" if mean * paper > 0 else "disagrees"
+        wanted = "cannot tell" if low <= 0 <= high else wanted
+        case: Values = {"changes": changes, "paper": paper}
+        got = call(answer, list(changes), paper, **case)
+        if got != wanted:
+            return {"right": False, "got": got, "wanted": wanted, "low": low, "high": high, **case}
+    return {"right": True}
 
 
-@numbers("7.2", "7.3")
-def _tables() -> str:
+@exercise("7.2")
+def _seeds_for_a_margin(answer: object) -> Values:
     from scipy import stats
 
-    counts = range(2, 200)
-    t = {n: float(stats.t.ppf(0.975, n - 1)) for n in counts}
-    margins = {n: 1.5 * t[n] / math.sqrt(n) for n in counts}
-    seeds = next(n for n in counts if margins[n] < 0.8)
-    normal, of_five = (
-        next(n for n in counts if 1.5 * q / math.sqrt(n) < 0.8) for q in (1.96, 2.78)
-    )
-    others = "\n".join(
-        f"  {n}: With {n} seeds the margin is {margins[n]:.2f} points." for n in counts
-    )
+    values = a_number(answer)
+    seeds = round(values["number"])
+    if seeds != values["number"] or not 2 <= seeds < 1000:
+        return values
+    margin = stats.t.ppf(0.975, seeds - 1) * 1.5 / math.sqrt(seeds)
+    return {**values, "seeds": seeds, "margin": margin}
 
+
+@exercise("7.3")
+def _gain_of_the_best_epoch(answer: object) -> Values:
     runs = load_record("initialisation")["results"]["D, Xavier, pixels x57"]["runs"]
     errors = [[row["test_error"] for row in run["history"]] for run in runs]  # by seed and epoch
-    last, best = (sum(map(of, errors)) / len(errors) for of in (lambda each: each[-1], min))
-    most = max(each[-1] - min(each) for each in errors)
-    return f"""
-7.2 is {seeds}: Give a whole number of seeds, at least 2.
-  {normal}: That is with 1.96 for every n. Student's t is larger, and depends on n.
-  {of_five}: 2.78 is t for five seeds; with more seeds t is smaller.
-  {seeds - 1}: With one more seed the margin falls below 0.8 for the first time.
-{others}
-7.3 is {last - best} +- 0.006: For each seed: its last error less its lowest one. Then the mean.
-  {best - last}: The size is right; the best epoch is lower, so last less best is not negative.
-  {most}: That is the largest of the five gains; take their mean.
-  {last}: That is the mean error of the last epoch; subtract that of each seed's best epoch.
-  {best}: That is the mean error of the best epochs; subtract it from that of the last ones.
-"""
+    return {
+        **a_number(answer),
+        "last": sum(each[-1] for each in errors) / len(errors),
+        "best": sum(map(min, errors)) / len(errors),
+        "most": max(each[-1] - min(each) for each in errors),
+    }

@@ -25,7 +25,7 @@ def photographs(
     cell = WIDTH / columns * high / wide + (0.32 if titles else 0.0)
     figure, axes = grid_axes(len(images), columns, cell, titles)
     for axis, image in zip(axes, images, strict=True):
-        axis.imshow(image.permute(1, 2, 0).clamp(0, 1))
+        axis.imshow(image.permute(1, 2, 0).clamp(0, 1).cpu().numpy())
     return figure
 
 
@@ -49,7 +49,7 @@ def windows_on_photographs(
     for axis, part, image, (row, column), title in zip(
         whole, parts, images, corners, titles, strict=True
     ):
-        picture = image.permute(1, 2, 0).clamp(0, 1)
+        picture = image.permute(1, 2, 0).clamp(0, 1).cpu().numpy()
         axis.imshow(picture)
         axis.set_ylim(tallest, 0)
         for edge, thickness in (("white", 3.0), (RED, 1.5)):

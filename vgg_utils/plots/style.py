@@ -66,10 +66,10 @@ def grid_axes(
     return figure, list(axes.flat)[:count]
 
 
-def stretched(image: torch.Tensor) -> torch.Tensor:
+def stretched(image: torch.Tensor) -> Any:
     """Return an image (1 or 3, H, W) as imshow takes it, its values stretched to [0, 1]."""
     low, high = image.min(), image.max()
-    return ((image - low) / (high - low).clamp(min=1e-6)).permute(1, 2, 0).squeeze(-1).cpu()
+    return ((image - low) / (high - low).clamp(min=1e-6)).permute(1, 2, 0).squeeze(-1).cpu().numpy()
 
 
 def outline(

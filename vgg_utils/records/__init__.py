@@ -1,7 +1,7 @@
 """Figures the book reads rather than computes: the published ones, and runs once measured.
 
 Each record is a JSON file in this folder. `paper.json` holds the paper's tables and facts, each
-with its place in the paper.
+with its place in the paper. A measured one says when the test set was looked at (`test_set`).
 """
 
 from __future__ import annotations
