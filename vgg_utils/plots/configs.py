@@ -4,140 +4,109 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
+import numpy as np
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from vgg_utils.configs import LayerSummary
-from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH
+from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, TIGHT, WIDTH
+
+PLAIN = {"image": GREEN, "max-pool": ORANGE, "fully connected": GREY}
+HATCHED = {"1x1 convolution": (PURPLE, "///"), "normalisation": (RED, "xxx")}
 
 
-def draw_network(rows: Sequence[LayerSummary]) -> Figure:
-    """Draw a network from the rows of `summarise`, each box one layer's output.
+def draw_network(rows: Sequence[LayerSummary]) -> plt.Figure:
+    """Draw a network for square images from the rows of `summarise`, a box for a layer's output.
 
-    A box is as high and as deep as its map and as long as it has channels, but has a least length:
-    in the paper's networks up to 128 channels are drawn alike. Lengths have a scale of their own.
-    Fully connected layers are bars, as high as they have outputs, on a third scale.
+    A box is as high and deep as its map and, on another scale, as long as it has channels (but has
+    a least length). Fully connected layers are bars, as high as they have outputs, on a third.
     """
     maps = [row for row in rows if len(row.output_shape) == 3 and row.name != "avgpool"]
-    full = [row for row in rows if len(row.output_shape) == 1]
-    tallest = 1.75 / max(max(row.output_shape[1:]) for row in maps)  # inches per pixel
-    gap, left, column = 0.26, 1.0, 0.49
-    blocks = sum(row.name.startswith("pool") for row in maps)
-    room = WIDTH - left - 0.34 - gap * blocks - column * len(full) - 0.2
+    bars = [row for row in rows if len(row.output_shape) == 1]
+    spaces = {"image": 0.3, "max-pool": 0.13}  # on either side, in inches, as all lengths here
+    room = WIDTH - 1.54 - 0.49 * len(bars) - 0.26 * sum(row.name[:4] == "pool" for row in maps)
     longest = room / sum(row.output_shape[0] for row in maps)  # inches per channel
-
+    tallest = 1.75 / maps[0].output_shape[1]  # inches per pixel
     figure = plt.figure(figsize=(WIDTH, 3.55), layout="none")
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.set(xlim=(0, WIDTH), ylim=(-1.95, 1.6), aspect="equal")
+    axis = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(-1.95, 1.6), aspect="equal")
     axis.axis("off")
 
-    columns: list[tuple[float, str, str, str]] = []  # where, and three lines of text
-    kinds: dict[str, tuple[str, str]] = {}
-    x = begin = left
-    channels = 0
+    columns: dict[str, list[Any]] = {}  # from, to, side and channels of a block
+    x, channels = 0.7, 0
     for row in maps:
-        kind, colour, hatch = _kind(row, channels)
-        channels, height, width = row.output_shape
+        kind = _kind(row, channels)
+        channels, side, _ = row.output_shape
         length = max(channels * longest, 0.04)
-        x += gap / 2 if kind == "max-pool" else 0
-        _box(axis, x, length, height * tallest, width * tallest, colour, hatch)
-        kinds[kind] = (colour, hatch)
-        x += length
-        side = f"{height}" if height == width else f"{height}x{width}"
-        if kind == "image":
-            columns.append((x - length / 2, "input", side, f"{channels}"))
-            begin = x = x + 0.3
-        elif kind == "max-pool":
-            begin = x = x + gap / 2
-        elif row.name.startswith("conv"):
-            columns = [entry for entry in columns if entry[1] != row.name[4]]
-            columns.append(((begin + x) / 2, row.name[4], side, f"{channels}"))
-    if kind == "max-pool":
-        columns.append((x - (length + gap) / 2, row.name, side, f"{channels}"))
-    for index, row in enumerate(full):
-        (outputs,) = row.output_shape
-        centre = WIDTH - column * (len(full) - index - 0.5)
-        bar = 1.1 * outputs / max(entry.output_shape[0] for entry in full)
-        _box(axis, centre - 0.06, 0.12, bar, 0.0, GREY, "")
-        columns.append((centre, row.name, "", f"{outputs}"))
-    kinds["fully connected"] = (GREY, "")
+        x += spaces.get(kind, 0)
+        _box(axis, x, length, side * tallest, side * tallest, kind)
+        block = row.name[4] if row.name.startswith("conv") else row.name
+        if row.name.startswith(("input", "conv", "fc")) or row is maps[-1]:
+            columns.setdefault(block, [x])[1:] = x + length, side, channels
+        x += length + spaces.get(kind, 0)
+    for index, row in enumerate(bars, start=-len(bars)):
+        x = WIDTH + 0.49 * (index + 0.5)
+        share = row.output_shape[0] / max(bar.output_shape[0] for bar in bars)
+        _box(axis, x - 0.06, 0.12, 1.1 * share, 0, "fully connected")
+        columns[row.name] = [x, x, "", row.output_shape[0]]
 
     lines = (-1.34, -1.58, -1.82)
-    for text, y in zip(("block", "map side", "channels"), lines, strict=True):
+    for y, text in zip(lines, ("block", "map side", "channels"), strict=True):
         axis.text(0.02, y, text, va="center", color=GREY)
-    edge = 0.0
-    for centre, *texts in columns:
-        centre = max(centre, edge + 0.2)  # keeps the numbers of thin blocks apart
-        for text, y in zip(texts, lines, strict=True):
-            axis.text(centre, y, text, ha="center", va="center")
-        edge = centre + 0.2
-    handles = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=kind)
-        for kind, (colour, hatch) in kinds.items()
-    ]
-    spacing: dict[str, Any] = {"handlelength": 1.2, "columnspacing": 1.0, "borderaxespad": 0.1}
-    axis.legend(handles=handles, loc="upper right", ncols=2, fontsize=11, **spacing)
+    x = 0.0
+    for block, (begin, end, *numbers) in columns.items():
+        x = max((begin + end) / 2, x + 0.4)  # keeps the numbers of thin blocks apart
+        for y, number in zip(lines, (block, *numbers), strict=True):
+            axis.text(x, y, str(number), ha="center", va="center")
+    legend = {kind: box for box, kind in zip(*axis.get_legend_handles_labels(), strict=True)}
+    axis.legend(legend.values(), legend, loc="upper right", ncols=2, **TIGHT)
     return figure
 
 
-def _kind(row: LayerSummary, in_channels: int) -> tuple[str, str, str]:
-    """Return what kind of layer a row is, with its colour and hatch."""
-    if row.name == "input":
-        return "image", GREEN, ""
-    if row.name.startswith("pool"):
-        return "max-pool", ORANGE, ""
-    if not row.name.startswith("conv"):
-        return "normalisation", RED, "xxx"
-    # weights and biases are (k * k * in_channels + 1) * channels
-    kernel_size = round(((row.parameters // row.output_shape[0] - 1) / in_channels) ** 0.5)
-    colour, hatch = (PURPLE, "///") if kernel_size == 1 else (BLUE, "")
-    return f"{kernel_size}x{kernel_size} convolution", colour, hatch
+def _kind(row: LayerSummary, in_channels: int) -> str:
+    """Say what kind of layer a row with a map is."""
+    if row.name.startswith("conv"):  # parameters: (kernel_size**2 * in_channels + 1) * channels
+        kernel_size = round(((row.parameters / row.output_shape[0] - 1) / in_channels) ** 0.5)
+        return f"{kernel_size}x{kernel_size} convolution"
+    kinds = {"in": "image", "po": "max-pool", "fc": "fully connected"}
+    return kinds.get(row.name[:2], "normalisation")
 
 
-def _box(
-    axis: Axes, x: float, length: float, height: float, depth: float, colour: str, hatch: str
-) -> None:
+def _box(axis: plt.Axes, x: float, length: float, height: float, depth: float, kind: str) -> None:
     """Draw a box seen from the front, above and right; its middle axis lies on y = 0."""
-    back = 0.34 * depth  # to the right, and as far up
-    x, low = x - back / 2, -height / 2 - back / 2
-    right, high = x + length, low + height
-    front = [(x, low), (right, low), (right, high), (x, high)]
-    top = [(x, high), (right, high), (right + back, high + back), (x + back, high + back)]
-    end = [(right, low), (right + back, low + back), (right + back, high + back), (right, high)]
-    for corners, white in ((front, 0.0), (top, 0.45), (end, 0.25)):
-        face = [value + (1 - value) * white for value in to_rgb(colour)]
-        look: dict[str, Any] = {"facecolor": face, "edgecolor": "white", "linewidth": 0.7}
-        axis.fill(*zip(*corners, strict=True), hatch=None if white else hatch, **look)
+    colour, hatch = HATCHED.get(kind, (PLAIN.get(kind, BLUE), ""))
+    right, up, back = np.array([[length, 0], [0, height], [0.34 * depth, 0.34 * depth]])
+    low = np.array([x, -height / 2]) - back / 2
+    for corner, one, other, white in (
+        (low, right, up, 0.0),
+        (low + up, right, back, 0.45),
+        (low + right, up, back, 0.25),
+    ):
+        corners = np.array([corner, corner + one, corner + one + other, corner + other])
+        face = white + (1 - white) * np.array(to_rgb(colour))
+        (side,) = axis.fill(*corners.T, facecolor=face, edgecolor="white", linewidth=0.7)
+        if not white:
+            side.set(hatch=hatch, label=kind)
 
 
-def cost_by_block(costs: Mapping[str, LayerSummary]) -> Figure:
-    """Draw each block's share of the parameters, the multiply-accumulates and the activations.
-
-    `costs` maps a block's name to the sum of its rows.
-    """
+def cost_by_block(costs: Mapping[str, LayerSummary]) -> plt.Figure:
+    """Draw the shares of blocks, each named with the sum of its rows, in the three costs."""
     figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 5.2), sharex=True, sharey=True)
     names = [key.removeprefix("block ") for key in costs]
-    for axis, field, name, unit, millions, colour in (
-        (axes[0], "parameters", "Parameters", "million", 1, BLUE),
-        (axes[1], "macs", "Multiply-accumulates", "billion", 1000, ORANGE),
-        (axes[2], "activations", "Activations", "million", 1, GREEN),
-    ):
-        values = [getattr(cost, field) for cost in costs.values()]
-        shares = [100 * value / sum(values) for value in values]
-        bars = axis.bar(names, shares, color=colour)
-        axis.bar_label(bars, [_percent(share) for share in shares], padding=1)
-        axis.set_title(f"{name}, % of {sum(values) / millions / 1e6:.2f} {unit}")
-        axis.set(ylim=(0, 95), yticks=[])
+    table = np.array([cost[2:] for cost in costs.values()])  # (blocks, 3)
+    sums, shares = table.sum(axis=0), 100 * table / table.sum(axis=0)
+    titles = {
+        f"Parameters, % of {sums[0] / 1e6:.2f} million": BLUE,
+        f"Multiply-accumulates, % of {sums[1] / 1e9:.2f} billion": ORANGE,
+        f"Activations, % of {sums[2] / 1e6:.2f} million": GREEN,
+    }
+    for axis, share, (title, colour) in zip(axes, shares.T, titles.items(), strict=True):
+        axis.bar_label(axis.bar(names, share, color=colour), fmt=_percent, padding=1)
+        axis.set(title=title, ylim=(0, 95), yticks=[])
         axis.spines["left"].set_visible(False)
         axis.tick_params(bottom=False)
         axis.grid(False)
-        if field == "macs":  # each is too small to read their sum off the bars
-            full = [index for index, key in enumerate(costs) if key.startswith("fc")]
-            together = _percent(sum(shares[index] for index in full))
-            middle = sum(full) / len(full)
-            axis.text(middle, 34, f"fully connected:\n{together} together", ha="center")
+    full = [index for index, name in enumerate(names) if name.startswith("fc")]
+    together = _percent(shares[full, 1].sum())  # each is too small to read their sum off the bars
+    axes[1].text(np.mean(full), 34, f"fully connected:\n{together} together", ha="center")
     axes[2].set_xlabel("block of convolutions, or layer")
     return figure
 

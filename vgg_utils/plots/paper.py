@@ -1,61 +1,89 @@
-"""The paper's tables as rows of dots and as a descent (chapter 1)."""
+"""The paper's tables: as rows of dots, as a descent, beside their miniatures (chapters 1 and 7)."""
 
+import statistics
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any
 
-from matplotlib.axes import Axes
+import matplotlib.pyplot as plt
+import numpy as np
 
-from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, beside, name_rows
+from vgg_utils.plots.style import BLUE, GREY, SERIES, TIGHT, WIDTH, beside, name_rows, rings
+
+Values = Sequence[float | None]  # a row of a table, None where it has a gap
 
 
 def dot_rows(
-    axis: Axes,
-    labels: Sequence[str],
-    series: Mapping[str, Sequence[float | None]],
-    *,
-    value_format: str | None = None,
+    axis: plt.Axes, labels: Sequence[str], series: Mapping[str, Values], *, value_format: str = ""
 ) -> None:
     """Draw one row for each label, from the top, with one kind of dot for each series.
 
     Every series holds one value for each label; None leaves a gap. Within a row the series lie
-    below one another, so that equal values stay visible. `value_format`, such as ".1f", writes each
-    value beside its dot instead, all in the middle of the row.
+    below one another, so that equal values stay visible; or in its middle, each value written
+    beside its dot in `value_format`, such as ".1f".
     """
-    spread = 0.25 if value_format is None else 0.0
-    styles = zip((BLUE, ORANGE, GREEN, GREY), "osDv", strict=True)
-    for (name, values), (colour, marker) in zip(series.items(), styles, strict=False):
-        places = []
-        for row, value in enumerate(values):
-            if value is not None:
-                present = [other for other in series if series[other][row] is not None]
-                offset = present.index(name) - (len(present) - 1) / 2
-                places.append((value, row + spread * offset))
-        x, y = zip(*places, strict=True) if places else ((), ())
-        axis.plot(x, y, marker, color=colour, markersize=8, label=name)
-        if value_format is not None:
-            for value, height in places:
-                beside(axis, format(value, value_format), value, height, 8)
+    table = np.array(list(series.values()), dtype=float)  # None becomes nan
+    there = ~np.isnan(table)
+    offsets = there.cumsum(axis=0) - (there.sum(axis=0) + 1) / 2
+    heights = np.arange(len(labels)) + (0 if value_format else 0.25) * offsets
+    for name, x, y, look in zip(series, table, heights, SERIES(), strict=False):
+        axis.plot(x, y, linestyle="none", markersize=8, label=name, **look)
+    if value_format:
+        for value, height in zip(table[there], heights[there], strict=True):
+            beside(axis, format(value, value_format), value, height, 8)
     name_rows(axis, labels)
     axis.margins(x=0.1)
     axis.locator_params(axis="x", nbins=6)
-    if len(series) > 1:
-        spacing: dict[str, Any] = {"borderaxespad": 0.2, "handletextpad": 0.1, "columnspacing": 1.0}
-        axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), **spacing)
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), **TIGHT)
 
 
-def step_rows(axis: Axes, labels: Sequence[str], values: Sequence[float]) -> None:
+def step_rows(axis: plt.Axes, labels: Sequence[str], values: Sequence[float]) -> None:
     """Draw a descent, from the top: each row's bar runs from the value above to its own."""
-    margin = 0.15 * (max(values) - min(values))
+    steps, rows = -np.diff(values), np.arange(1, len(values))
     axis.plot(values[0], 0, "o", color=BLUE, markersize=8)
-    beside(axis, f"{values[0]:.1f}", values[0], 0, -8)
-    for row, (before, after) in enumerate(pairwise(values), start=1):
-        axis.barh(row, before - after, left=after, height=0.5, color=BLUE)
-        axis.plot([before, before], [row - 1, row + 0.25], color=GREY, linewidth=1, zorder=0.5)
-        beside(axis, f"{after:.1f}", after, row, -5)
-        change = f"{after - before:+.1f}".replace("-", "\N{MINUS SIGN}")
-        beside(axis, change, before, row, 5, color=GREY)
+    bars = axis.barh(rows, steps, left=values[1:], height=0.5, color=BLUE)
+    changes = [f"{-step:+.1f}".replace("-", "\N{MINUS SIGN}") for step in steps]
+    axis.bar_label(bars, changes, padding=5, color=GREY)
+    axis.vlines(values[:-1], rows - 1, rows + 0.25, color=GREY, linewidth=1, zorder=0.5)
+    for row, value in enumerate(values):
+        beside(axis, f"{value:.1f}", value, row, -5 if row else -8)
     name_rows(axis, labels, shade=False)
-    axis.set_xlim(min(values) - margin, max(values) + margin)
+    axis.set_xlim(min(values) - 0.15 * np.ptp(values), max(values) + 0.15 * np.ptp(values))
     axis.grid(False)
     axis.locator_params(axis="x", nbins=6)
+
+
+def paper_beside_ours(
+    labels: Sequence[str],
+    paper: Values,
+    ours: Mapping[str, Sequence[Sequence[float] | None]],
+    *,
+    titles: tuple[str, str],
+) -> plt.Figure:
+    """Draw a table of the paper on the left and its miniature on the right, one row each.
+
+    `ours` maps the name of a series to the values of the seeds for each label, drawn as rings with
+    a filled mark at their mean. None leaves a gap on either side. The right axis is logarithmic.
+    """
+    size = (WIDTH, 1.3 + 0.36 * len(labels))
+    figure, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True)
+    for row, value in enumerate(paper):
+        if value is not None:
+            left.plot(value, row, "D", color=GREY, markersize=7)
+            beside(left, f"{value:.1f}", value, row, 8)
+    left.margins(x=0.35)
+    left.locator_params(axis="x", nbins=5)
+    shift = 0.18 * (1 - len(ours))
+    for (name, column), look in zip(ours.items(), SERIES(), strict=False):
+        seeds = {row + shift: values for row, values in enumerate(column) if values is not None}
+        for place, values in seeds.items():
+            rings(right, values, place, alpha=0.8, **look)
+        means = [statistics.mean(values) for values in seeds.values()]
+        right.plot(means, list(seeds), linestyle="none", markersize=7, label=name, **look)
+        shift += 0.36
+    right.set_xscale("log")
+    right.xaxis.set(major_locator=plt.LogLocator(subs=(1, 3)), major_formatter="{x:g}")
+    right.minorticks_off()
+    for axis, title in zip((left, right), titles, strict=True):
+        axis.set_title(title)
+        name_rows(axis, labels)
+    figure.legend(loc="outside lower right", ncols=len(ours))
+    return figure

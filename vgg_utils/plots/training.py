@@ -1,57 +1,52 @@
-"""Curves by epoch, and settings with their seeds (chapters 5 and 9)."""
+"""Error by epoch, by setting and by number of examples (chapters 5, 8 and 9)."""
 
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import cycle, pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
-from vgg_utils.plots.style import BLUE, GREY, ORANGE, WIDTH, beside, name_rows, rings
+from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, WIDTH, beside, name_rows, rings
 
 
-def training_curves(histories: Sequence[Sequence[dict[str, float]]]) -> Figure:
-    """Draw losses and test error by epoch, one faint line per run and their mean in bold.
+def training_curves(histories: Sequence[Sequence[Mapping[str, float]]]) -> plt.Figure:
+    """Draw losses and error by epoch, one faint line per run and their mean in bold.
 
-    The axes are logarithmic (the error's is linear below 1%), so that late progress shows too. A
-    dotted line marks each drop of the learning rate.
+    Histories are what `fit` returns, all of one length, with the error on a validation set or, in
+    its stead, the test set: ValueError if there is neither. The axes are logarithmic (the error's
+    below 1% linear), so that late progress shows. Dotted lines mark drops of the learning rate.
     """
+    part = "validation" if "validation_error" in histories[0][0] else "test"
+    if f"{part}_error" not in histories[0][0]:
+        raise ValueError("no validation_error in the history's rows: give `fit` a validation set")
     figure, (losses, errors) = plt.subplots(2, 1, figsize=(WIDTH, 5.4), sharex=True)
-    for axis, key, colour, style, label in (
+    for axis, key, colour, dashes, label in (
         (losses, "train_loss", BLUE, "-", "training"),
-        (losses, "test_loss", ORANGE, "--", "test"),
-        (errors, "test_error", ORANGE, "--", "test"),
+        (losses, f"{part}_loss", ORANGE, "--", part),
+        (errors, f"{part}_error", ORANGE, "--", part),
     ):
         runs = np.array([[row[key] for row in history] for history in histories])
         epochs = np.arange(1, runs.shape[1] + 1)
-        if len(runs) > 1:
-            axis.plot(epochs, runs.T, color=colour, alpha=0.3, linewidth=1)
-        axis.plot(epochs, runs.mean(axis=0), style, color=colour, linewidth=2, label=label)
+        axis.plot(epochs, runs.T, color=colour, alpha=0.3, linewidth=1)
+        axis.plot(epochs, runs.mean(axis=0), dashes, color=colour, linewidth=2, label=label)
     losses.set(title="Cross-entropy", yscale="log")
-    losses.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
-    losses.yaxis.set_major_formatter("{x:g}")
+    losses.yaxis.set(major_locator=plt.LogLocator(subs=(1, 3)), major_formatter="{x:g}")
     losses.minorticks_off()
     losses.legend()
-    errors.set(title="Top-1 error on the test set, %", xlabel="epoch")
     errors.set_yscale("symlog", linthresh=1, linscale=0.5)
     errors.set_yticks([0, 1, 3, 10, 30, 100], ["0", "1", "3", "10", "30", "100"])
-    errors.set_ylim(0, 100)
-    for before, after in zip(histories[0], histories[0][1:], strict=False):
+    errors.set(title=f"Top-1 error on the {part} set, %", xlabel="epoch", ylim=(0, 100))
+    for before, after in pairwise(histories[0]):
         if after["learning_rate"] < before["learning_rate"]:
             for axis in (losses, errors):
                 axis.axvline(before["epoch"] + 0.5, color=GREY, linestyle=":")
-            place = (before["epoch"] + 0.4, 60)
-            errors.annotate("rate / 10", place, color=GREY, ha="right", va="center")
+            beside(errors, "rate / 10", before["epoch"] + 0.4, 60, -1, color=GREY)
     return figure
 
 
-def seed_rows(axis: Axes, results: Mapping[str, Sequence[float]]) -> None:
-    """Draw one row for each setting: its runs as rings, their mean and standard deviation.
-
-    `results` maps a setting to one value for each seed. The mean is written beside its row.
-    """
+def seed_rows(axis: plt.Axes, results: Mapping[str, Sequence[float]]) -> None:
+    """Draw a row for each setting: its seeds' values as rings, their mean and its deviation."""
     for row, values in enumerate(results.values()):
         mean, spread = statistics.mean(values), statistics.stdev(values)
         rings(axis, values, row + 0.2, marker="o", color=GREY)
@@ -60,3 +55,21 @@ def seed_rows(axis: Axes, results: Mapping[str, Sequence[float]]) -> None:
     name_rows(axis, list(results))
     axis.margins(x=0.2)
     axis.set_xlim(left=0)
+
+
+def example_curves(results: Mapping[str, Mapping[str, float]], counts: Sequence[int]) -> plt.Figure:
+    """Draw error against labelled examples a class, one line with its deviation for each variant.
+
+    `results` maps a variant's name to `error_2_mean`, `error_2_sd` and so on for all `counts`.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
+    looks = ((GREY, "D:"), (ORANGE, "v-."), (BLUE, "o-"), (GREEN, "s--"))
+    for (name, result), (colour, fmt) in zip(results.items(), cycle(looks), strict=False):
+        means, spreads = ([result[f"error_{n}_{kind}"] for n in counts] for kind in ("mean", "sd"))
+        axis.errorbar(counts, means, spreads, fmt=fmt, color=colour, label=name, capsize=3, ms=5)
+    axis.set(xscale="log", ylim=(0, None), xlabel="labelled examples of each class")
+    axis.set_xticks(counts, [str(count) for count in counts])
+    axis.minorticks_off()
+    axis.set_title("Error on digits the network never met, %")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure

@@ -1,0 +1,96 @@
+"""Images in rows, with windows or boxes on them (chapters 5 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
+
+from vgg_utils.plots.style import GREEN, ORANGE, RED, SKY, WIDTH, outline
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HEAT = LinearSegmentedColormap.from_list("heat", ["#FF1A1A00", "#FF1A1AB3"])  # clear to red
+BARE: Any = {"squeeze": False, "subplot_kw": {"frame_on": False, "xticks": [], "yticks": []}}
+
+
+def image_grid(
+    images: Tensor, titles: Sequence[str] | None = None, *, columns: int = 6
+) -> plt.Figure:
+    """Draw images (N, 1 or 3, H, W) in rows, each stretched to its own range, with short titles."""
+    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+    stretched = (images - low) / (high - low).clamp(min=1e-6)
+    return photographs([*stretched.cpu()], titles, columns=columns)
+
+
+def photographs(
+    images: Sequence[Tensor], titles: Sequence[str] | None = None, *, columns: int = 3
+) -> plt.Figure:
+    """Draw images (1 or 3, H, W) of about one shape in rows; what is beyond 0 and 1 is cut off."""
+    _, height, width = images[0].shape
+    rows = -(-len(images) // columns)
+    titles = titles or [""] * len(images)
+    lines = max(title.count("\n") + bool(title) for title in titles)
+    size = (WIDTH, rows * (WIDTH / columns * height / width + 0.3 * lines))
+    figure, axes = plt.subplots(rows, columns, figsize=size, **BARE)
+    for axis, image, title in zip(axes.flat[: len(images)], images, titles, strict=True):
+        _show(axis, image, title)
+    return figure
+
+
+def _show(axis: Any, image: Tensor, title: str = "") -> None:
+    axis.imshow(image.permute(1, 2, 0).squeeze(-1).clamp(0, 1).cpu().numpy(), vmin=0, vmax=1)
+    axis.set_title(title, fontsize=10, loc="center")
+
+
+def windows_on_photographs(
+    images: Sequence[Tensor], corners: Sequence[tuple[int, int]], size: int, titles: Sequence[str]
+) -> plt.Figure:
+    """Draw images (3, H, W) at a common scale; outlined, and below, the window at (top, left)."""
+    widths = [image.shape[2] for image in images]
+    tallest = max(image.shape[1] for image in images)
+    heights = [WIDTH * tallest / sum(widths) + 0.35, WIDTH / len(images) * 0.95]
+    figure = plt.figure(figsize=(WIDTH, sum(heights)))
+    grids: Any = figure.subfigures(2, 1, height_ratios=heights)
+    wholes = grids[0].subplots(1, len(images), width_ratios=widths, **BARE)[0]
+    parts = grids[1].subplots(1, len(images), **BARE)[0]
+    for index, (image, (top, left)) in enumerate(zip(images, corners, strict=True)):
+        _show(wholes[index], image, titles[index])
+        wholes[index].set_ylim(tallest, 0)
+        outline(wholes[index], (left, left + size), (top, top + size), RED)
+        _show(parts[index], image[:, top : top + size, left : left + size])
+    return figure
+
+
+def boxes_on_images(
+    images: Tensor,
+    groups: Mapping[str, Sequence[Tensor]],
+    titles: Sequence[str],
+    *,
+    columns: int = 4,
+    heat: Tensor | None = None,
+) -> plt.Figure:
+    """Draw images (N, 1 or 3, side, side) with boxes, in rows.
+
+    `groups` maps a name, written below, to the boxes of each image, (N, 4) or (N, several, 4), as
+    centre x, centre y, width and height in pixels. `heat` (N, rows, columns) is laid over the
+    images, from clear (0) to red (its own maximum).
+    """
+    looks: Any = plt.cycler(color=[GREEN, ORANGE, SKY], linestyle=["-", "--", ":"])
+    looks += plt.cycler(linewidth=[2, 2, 1.2], zorder=[3, 3, 2])  # called, they go round
+    figure = image_grid(images, titles, columns=columns)
+    figure.set_figheight(figure.get_figheight() + 0.3)  # for the legend
+    for index, axis in enumerate(figure.axes[: len(images)]):
+        if heat is not None:
+            extent = axis.images[0].get_extent()
+            axis.imshow(heat[index].cpu(), HEAT, vmin=0, extent=extent, interpolation="bilinear")
+        for boxes, look in zip(groups.values(), looks(), strict=False):
+            for x, y, width, height in boxes[index].reshape(-1, 4).tolist():
+                corner = (x - (width + 1) / 2, y - (height + 1) / 2)  # pixel 0 begins at -0.5
+                axis.add_patch(plt.Rectangle(corner, width, height, fill=False, **look))
+    lines = [plt.Line2D([], [], **look) for _, look in zip(groups, looks(), strict=False)]
+    figure.legend(lines, groups.keys(), loc="outside lower center", ncols=len(lines))
+    return figure
