@@ -228,7 +228,7 @@ def peak_resident() -> float:
 def small(size: Size, **options: Any) -> tuple[VGGNet, ImageData]:
     """Configuration A and the digits, as `python -m vgg_utils.train` takes them on a CPU."""
     torch.manual_seed(0)
-    options = {"width": size.width, "hidden_features": DIGITS.hidden, **options}
+    options = {"width": size.width, "hidden_features": DIGITS.hidden_features, **options}
     model = VGGNet(1, 10, "A", pool_size=1, **options)
     return model.to(size.device), repeated(load_digits(), size.copies)
 

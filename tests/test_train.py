@@ -91,7 +91,7 @@ def test_data_sets_bring_their_defaults(asked, words, size, pool_size):
         assert asked[name] == getattr(defaults, name)
     assert asked["model"].avgpool.output_size == (pool_size, pool_size)
     assert asked["model"].features[0].out_channels == 64 * defaults.width
-    assert asked["model"].classifier[0].out_features == defaults.hidden
+    assert asked["model"].classifier[0].out_features == defaults.hidden_features
     images = torch.ones(3, asked["model"].in_channels, size, size)
     moved = asked["augment"](images)
     assert moved.shape == images.shape and not torch.equal(moved, images)
@@ -168,7 +168,7 @@ def test_command_trains_and_refuses_plainly(tmp_path, capsys):
     (row,) = json.loads((tmp_path / "history.json").read_text())
     shown = capsys.readouterr().out.splitlines()
     assert shown == [
-        f"epoch 1: validation error {row['validation_error']:.1f}%",
+        f"validation error {row['validation_error']:.1f}%",
         f"test error {row['test_error']:.1f}%",
     ]
     assert command.main([*TINY, "--out", str(tmp_path)]) == 1

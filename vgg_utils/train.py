@@ -44,7 +44,7 @@ class Defaults(NamedTuple):
 
     size: int  # of the images, in pixels; load_dataset's own default
     width: float
-    hidden: int
+    hidden_features: int
     epochs: int
     batch_size: int
     shift: int  # pixels; 0 where the images come augmented
@@ -62,7 +62,8 @@ DEFAULTS = {
 }
 PAPER = Defaults(224, 1, 4096, 74, 256, 0, False, "scale, crop, flip, colour")
 CONFIGS = [*layer_configs, *(f"vgg{n}{norm}" for n in (11, 13, 16, 19) for norm in ("", "_bn"))]
-# Options that `fit` takes under the same name.
+# Options that VGGNet and `fit` take under the same name.
+FOR_NETWORK = ("batch_norm", "width", "hidden_features", "dropout", "init")
 FOR_FIT = (
     *("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "milestones"),
     *("patience", "seed", "precision", "compile", "num_workers", "out", "resume", "save_every"),
@@ -88,7 +89,7 @@ the paper gives no number)"""
 def _parser() -> argparse.ArgumentParser:
     head = f"  {'':<11}{'size':>7}{'width':>8}{'hidden':>8}{'epochs':>8}{'batch':>8}  augmentation"
     rows = [
-        f"  {name:<11}{row.size:>4} px{row.width:>8g}{row.hidden:>8}{row.epochs:>8}"
+        f"  {name:<11}{row.size:>4} px{row.width:>8g}{row.hidden_features:>8}{row.epochs:>8}"
         f"{row.batch_size:>8}  {row.augmentation}"
         for name, row in {**DEFAULTS, "a folder": FOLDER, "the paper": PAPER}.items()
     ]
@@ -112,7 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("network").add_argument
     add("--config", choices=CONFIGS, default="A", metavar="NAME", help="Table 1 (default: A)")
     add("--width", type=float, metavar="X", help="factor on all channels (paper: 1)")
-    add("--hidden", type=int, metavar="N", help="length of fc6 and fc7 (paper: 4096)")
+    wide = "length of fc6 and fc7 (paper: 4096)"
+    add("--hidden", dest="hidden_features", type=int, metavar="N", help=wide)
     side = "side of the map given to fc6 (default: a 32nd of the size, at most 7; paper: 7)"
     add("--pool-size", type=int, metavar="N", help=side)
     add("--dropout", type=float, default=0.5, metavar="P", help="default: 0.5, the paper's")
@@ -151,7 +153,7 @@ def _options(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> ar
     if options.resume and not options.out:
         parser.error("--resume needs --out, the folder with the checkpoints")
     defaults = DEFAULTS.get(options.dataset, FOLDER)
-    for name in ("width", "hidden", "epochs", "batch_size"):
+    for name in ("width", "hidden_features", "epochs", "batch_size"):
         if getattr(options, name) is None:
             setattr(options, name, getattr(defaults, name))
     if options.patience is None and not options.milestones:
@@ -161,11 +163,9 @@ def _options(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> ar
 
 def _augmentation(data: ImageData | ImageFiles, options: argparse.Namespace) -> Augment | None:
     """Return what changes each batch; images from files come augmented, unless not wanted."""
-    if isinstance(data, ImageFiles):
-        if options.no_augment:
-            data.train.transform = data.test.transform
-        return None
-    if options.no_augment:
+    if isinstance(data, ImageFiles) and options.no_augment:
+        data.train.transform = data.test.transform
+    if isinstance(data, ImageFiles) or options.no_augment:
         return None
     defaults = DEFAULTS[options.dataset]
     # What moves in from outside is paper white around a digit, and the mean colour elsewhere.
@@ -175,10 +175,7 @@ def _augmentation(data: ImageData | ImageFiles, options: argparse.Namespace) -> 
 
 
 def _device(asked: str | None) -> str:
-    """Return the device to train on: of several processes on a machine, each has a GPU.
-
-    Raises ValueError for one that PyTorch does not know or that is not there.
-    """
+    """Return the device to train on, for each process its own; ValueError if there is none such."""
     device = asked or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and "LOCAL_RANK" in os.environ:  # set by torchrun
         device = f"cuda:{os.environ['LOCAL_RANK']}"
@@ -206,29 +203,12 @@ def _train(options: argparse.Namespace, device: str) -> list[Row]:
     channels, side, _ = data.train[0][0].shape
     pool_size = min(max(side // 32, 1), 7) if options.pool_size is None else options.pool_size
     torch.manual_seed(options.seed)
-    model = VGGNet(
-        channels,
-        len(data.classes),
-        options.config,
-        batch_norm=options.batch_norm,
-        width=options.width,
-        pool_size=pool_size,
-        hidden_features=options.hidden,
-        dropout=options.dropout,
-        init=options.init,
-    )
-    return fit(
-        model,
-        data.train,
-        data.validation,
-        test=data.test,
-        augment=augment,
-        device=device,
-        classes=data.classes,
-        preprocess=data.preprocess,
-        progress=sys.stderr.isatty(),
-        **{name: getattr(options, name) for name in FOR_FIT},
-    )
+    settings = {name: getattr(options, name) for name in FOR_NETWORK}
+    model = VGGNet(channels, len(data.classes), options.config, pool_size=pool_size, **settings)
+    about = {"classes": data.classes, "preprocess": data.preprocess}
+    settings = {name: getattr(options, name) for name in FOR_FIT} | {"device": device, **about}
+    sets, bar = (data.train, data.validation), sys.stderr.isatty()
+    return fit(model, *sets, test=data.test, augment=augment, progress=bar, **settings)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -259,11 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if together:
             dist.destroy_process_group()
     if first:
-        last = history[-1]
-        if "validation_error" in last:
-            print(f"epoch {last['epoch']}: validation error {last['validation_error']:.1f}%")
-        if "test_error" in last:
-            print(f"test error {last['test_error']:.1f}%")
+        for name in ("validation_error", "test_error"):
+            if name in history[-1]:
+                print(f"{name.replace('_', ' ')} {history[-1][name]:.1f}%")
     return 0
 
 

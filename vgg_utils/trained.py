@@ -85,9 +85,9 @@ def classify(
     answers = []
     for file in files:
         image = trained.preprocess(read_image(file))
-        likeliest = predict(trained.model, image[None])[0].softmax(0).topk(k)
-        pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
-        answers.append([(trained.classes[index], probability) for index, probability in pairs])
+        shares, indices = predict(trained.model, image[None])[0].softmax(0).topk(k)
+        names = [trained.classes[index] for index in indices]
+        answers.append(list(zip(names, shares.tolist(), strict=True)))
     return answers
 
 

@@ -155,31 +155,17 @@ def fit(
         model.to(device)
         if channels_last:
             model.to(memory_format=torch.channels_last)
-        batches = {
-            name: draw_from(
-                data,
-                device,
-                name=name,
-                classes=looks[name].classes,
-                augment=augment if name == "training set" else None,
-                batch_size=batch_size,
-                num_workers=num_workers,
-            )
-            for name, data in sets.items()
-        }
-        settings = {
-            "model": str(unwrap(model)),
-            **{name: each.describe() for name, each in batches.items() if name != "test set"},
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "milestones": milestones,
-            "patience": patience,
-            "augment": augment is not None,
-            "seed": seed,
-            "precision": precision,
-        }
+        batches: dict[str, Batches] = {}
+        options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers}
+        for name, data in sets.items():
+            options |= {"augment": augment if name == "training set" else None}
+            options |= {"name": name, "classes": looks[name].classes}
+            batches[name] = draw_from(data, device, **options)
+        known = {name: each.describe() for name, each in batches.items() if name != "test set"}
+        settings: dict[str, Any] = {"model": str(unwrap(model)), **known, "seed": seed}
+        settings |= {"augment": augment is not None, "batch_size": batch_size}
+        settings |= {"learning_rate": learning_rate, "momentum": momentum, "precision": precision}
+        settings |= {"weight_decay": weight_decay, "milestones": milestones, "patience": patience}
         pixels = looks["training set"].low, looks["training set"].high
         unwrap(model).pixel_range = pixels
         about = {
