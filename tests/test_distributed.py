@@ -297,12 +297,14 @@ def on_two_machines(tmp_path_factory):
     return history(folder / "0")
 
 
+@pytest.mark.slow
 def test_documented_line_for_two_machines_trains_as_one_process(on_two_machines, tmp_path):
     assert main([*TINY, "--out", str(tmp_path)]) == 0
     for row, its in zip(on_two_machines, history(tmp_path), strict=True):
         assert row == pytest.approx(its, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_killed_process_and_restart_under_torchrun(on_two_machines, tmp_path):
     """To the bit, for two processes add up alike in every run."""
     command = [*TORCHRUN, "--standalone", "--nproc-per-node", "2", "-m", "vgg_utils.train", *TINY]

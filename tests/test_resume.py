@@ -103,6 +103,7 @@ def assert_same(one, other):
         assert torch.equal(other["model"][name], value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "least"), [("memory", KILLS), ("files", KILLS // 2)])
 def test_twenty_kills_change_nothing(tmp_path, kind, least):
     images = tmp_path / "images" if kind == "files" else None
