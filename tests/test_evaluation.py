@@ -411,25 +411,27 @@ def at(net=None, data=None, scales=(16,), **options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data": []}, "there are no images"),
+        ({"data": []}, "the data set is empty"),
         ({"protocol": "densely"}, "unknown protocol 'densely': choose 'dense', 'crops' or 'both'"),
         ({"scales": ()}, r"at least one Q, such as \[256\]"),
         ({"scales": 256}, r"at least one Q, such as \[256\], got 256"),
         ({"scales": (16, 0)}, "each of scales must be a positive integer, got 0"),
         ({"scales": (15.5,)}, "each of scales must be a positive integer, got 15.5"),
+        ({"scales": (24, 15)}, "Q = 15 is too small: 'dense' needs at least 16"),
+        ({"scales": (15,), "protocol": "crops"}, "Q = 15 is too small: 'crops' needs at least 16"),
+        ({"protocol": "crops", "crop_size": 17}, "Q = 16 is too small: 'crops' needs at least 17"),
+        ({"protocol": "both", "crop_size": 17}, "Q = 16 is too small: 'both' needs at least 17"),
         (
-            {"scales": (24, 15)},
-            "Q = 15 is too small: the dense form of this network needs at least 16",
+            {"scales": [15], "protocol": "both", "crop_size": 9},
+            "Q = 15 .* 'both' needs at least 16",
         ),
-        ({"scales": (15,), "protocol": "crops"}, "Q = 15 is too small: a crop needs at least 16"),
-        ({"protocol": "crops", "crop_size": 17}, "Q = 16 is too small: a crop needs at least 17"),
         ({"protocol": "crops", "crop_size": 0}, "crop_size must be a positive integer"),
         ({"protocol": "crops", "crop_size": 7}, "image of 7x7 pixels is too small .*at least 8"),
         ({"grid": 0}, "grid must be a positive integer"),
         ({"batch_size": 0}, "batch_size must be a positive integer"),
-        ({"net": nn.Linear(2, 2)}, "'dense' needs a VGGNet, got .*Linear.*'crops' takes any"),
+        ({"net": nn.Linear(2, 2)}, "'dense' needs a VGGNet, got .*Linear.*'crops' with"),
         ({"net": nn.Linear(2, 2), "protocol": "both"}, "'both' needs a VGGNet"),
-        ({"net": nn.Linear(2, 2), "protocol": "crops"}, "no image_size: give .*`crop_size`"),
+        ({"net": nn.Linear(2, 2), "protocol": "crops"}, "with a `crop_size` takes any"),
         (
             {"data": [(torch.zeros(24, 24), 0)]},
             r"\(channels, height, width\), image 0 is \(24, 24\)",
@@ -466,7 +468,7 @@ def test_weights_that_are_no_numbers_are_told_of():
 def test_a_label_that_is_no_class_is_named_with_its_image(label):
     images = photographs()
     images[2] = (images[2][0], label)
-    with pytest.raises(ValueError, match="image 2 or its label"):
+    with pytest.raises(ValueError, match="the label of image 2 of the data set"):
         at(data=images)
 
 
@@ -523,13 +525,15 @@ def test_a_whole_data_set_is_asked_for_one_part():
     from vgg_utils.data import load_digits
 
     data = load_digits()
-    with pytest.raises(ValueError, match=r"one part of the data set, such as data\.test"):
+    with pytest.raises(ValueError, match=r"give one part of the data, such as data\."):
         at(data=data)
     net = VGGNet(1, 10, "A", width=1 / 16, pool_size=1, hidden_features=8)
     posteriors, labels = at(net, data.test, (32,), batch_size=250, flip=False)
     images, expected = data.test.tensors
     assert torch.equal(labels, expected)
     torch.testing.assert_close(posteriors, predict(net, images).softmax(1), rtol=1e-4, atol=1e-5)
+    as_tensors = at(net, (images, expected), (32,), batch_size=250, flip=False)  # as `fit` takes it
+    assert torch.equal(as_tensors[0], posteriors) and torch.equal(as_tensors[1], expected)
 
 
 @pytest.mark.parametrize(

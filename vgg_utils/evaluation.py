@@ -11,7 +11,6 @@ Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 3.2 and 4.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,9 +23,10 @@ from vgg_utils.augmentation import rescale
 from vgg_utils.configs import positive
 from vgg_utils.inputs import check_images, evaluating, unwrap
 from vgg_utils.model import VGGNet, fully_convolutional
+from vgg_utils.user_data import as_dataset, check_labels, collate
 
-# The number of the image, and the view (channels, height, width).
-View = tuple[int, torch.Tensor]
+View = tuple[int, torch.Tensor]  # the number of the image, and (channels, height, width)
+Cut = Callable[[torch.Tensor], list[torch.Tensor]]
 
 
 def evaluation_scales(train_scale: int | tuple[int, int], step: int = 32) -> tuple[int, int, int]:
@@ -54,8 +54,7 @@ def crop_grid(image: torch.Tensor, size: int, grid: int = 5) -> list[torch.Tenso
 
     The paper says "regular 5x5 grid" and no more. Here the grid reaches from edge to edge, as the
     random crops of training do, in equal steps: window k of a side begins at pixel
-    k (side - size) / (grid - 1), rounded down. A grid of 1 is the centre. Where a side equals
-    `size`, all windows along it are the same.
+    k (side - size) / (grid - 1), rounded down. A grid of 1 is the centre.
 
     Raises ValueError for a size or grid below 1, and an image smaller than the window.
     """
@@ -89,10 +88,10 @@ def evaluate(
     Arguments:
         model: maps images (N, channels, H, W) to scores (N, classes); wrapped or not. "dense" needs
             a `VGGNet`.
-        data: pairs (image, label), by index: one part of an `ImageData`, such as `data.test`, or a
-            list or data set of images (channels, H, W), each of its own size. They are whole
-            images, float, with the training set's mean subtracted. The test part of an `ImageFiles`
-            cuts its images; for whole ones give it another transform:
+        data: one part of an `ImageData`, such as `data.test`, images and labels as two tensors, or
+            a list or data set of pairs (image, label). Images are (channels, H, W), each of its own
+            size, whole, float, with the training set's mean subtracted. The test part of an
+            `ImageFiles` cuts its images; for whole ones give it another transform:
             `data.test.transform = lambda image: image - data.mean[:, None, None]`.
         scales: the test scales Q, to each of which the smallest side of every image is brought.
             `evaluation_scales` has the paper's. Posteriors are averaged over them (Sect. 4.2).
@@ -103,53 +102,47 @@ def evaluate(
         grid: crops along a side; the paper's 5, flipped, are 50 a scale (see `crop_grid`).
         crop_size: side of a crop in pixels; by default `model.image_size`, the paper's 224.
         softmax_first: in "dense", apply the softmax at every place of the map and average after.
-            The paper leaves the order open; it speaks of posteriors only of images, so by default
-            the scores are averaged first.
+            The paper leaves the order open, but speaks of posteriors only of images.
         batch_size: the most views in one forward pass, which changes nothing but rounding.
         progress: show a bar.
 
-    Images are read one at a time, and one sum is kept for each. Works on the model's device, with
-    dropout off and batch normalisation fixed; every module is left in the mode it was found in.
+    Images are read one at a time, and one sum is kept for each. Works as `predict` does.
 
     Raises ValueError, before any work, for no images, a setting out of range, and a Q too small for
-    the crop or the dense form; later for an image that `check_images` refuses, a label that is no
-    integer, and scores that are NaN.
+    the crop or the dense form; later, with its number, for an image that `check_images` refuses, a
+    label that is no integer, and scores that are NaN.
     """
     network = unwrap(model)
-    if hasattr(data, "test"):
-        raise ValueError("give one part of the data set, such as data.test")
+    pairs: Any = as_dataset(data, "data set")
+    count = len(pairs)
     if protocol not in ("dense", "crops", "both"):
         raise ValueError(f"unknown protocol {protocol!r}: choose 'dense', 'crops' or 'both'")
-    count = len(data)  # type: ignore[arg-type]  # PyTorch's Dataset does not promise a length
-    if not count:
-        raise ValueError("there are no images to evaluate")
     if isinstance(scales, int) or not len(scales):
         raise ValueError(f"scales must be a list of at least one Q, such as [256], got {scales!r}")
     scales = [positive("each of scales", scale) for scale in scales]
     batch_size, grid = positive("batch_size", batch_size), positive("grid", grid)
 
-    ways: list[tuple[nn.Module, Callable[[torch.Tensor], list[torch.Tensor]]]] = []
+    if not isinstance(network, VGGNet) and (protocol != "crops" or crop_size is None):
+        how = "'crops' with a `crop_size` takes any network"
+        raise ValueError(f"{protocol!r} needs a VGGNet, got {type(network)}: {how}")
+    ways: list[tuple[nn.Module, int, Cut]] = []
     if protocol != "crops":
-        if not isinstance(network, VGGNet):
-            raise ValueError(f"{protocol!r} needs a VGGNet, got {type(network)}: 'crops' takes any")
-        _check_scales(scales, network.image_size, "the dense form of this network")
-        ways.append((fully_convolutional(network), lambda image: [image]))
+        ways.append((fully_convolutional(network), network.image_size, lambda image: [image]))
     if protocol != "dense":
-        if crop_size is None:
-            if not isinstance(network, VGGNet):
-                raise ValueError(f"{type(network)} has no image_size: give the side as `crop_size`")
-            crop_size = network.image_size
-        size = positive("crop_size", crop_size)
-        _check_scales(scales, size, "a crop")
-        ways.append((model, lambda image: crop_grid(image, size, grid)))
+        size = positive("crop_size", network.image_size if crop_size is None else crop_size)
+        ways.append((model, size, lambda image: crop_grid(image, size, grid)))
+    least = max(side for _, side, _ in ways)
+    if min(scales) < least:
+        raise ValueError(f"Q = {min(scales)} is too small: {protocol!r} needs at least {least}")
 
     device = next(model.parameters(), torch.empty(0)).device
     labels = torch.zeros(count, dtype=torch.int64)
 
-    def views(cut: Callable[[torch.Tensor], list[torch.Tensor]]) -> Iterator[View]:
+    def views(cut: Cut) -> Iterator[View]:
         for index in tqdm(range(count), unit="image", disable=not progress, leave=False):
-            image, labels[index] = _checked(index, data[index], model)
-            image = image.to(device)
+            images, labels[index] = collate([(index, pairs[index])], "data set")
+            _check_image(index, images, model)
+            image = images[0].to(device)
             for scale in scales:
                 for view in cut(rescale(image, scale)):
                     yield index, view
@@ -158,10 +151,13 @@ def evaluate(
 
     averages = []
     with evaluating(model):
-        for net, cut in ways:
+        for net, _, cut in ways:
             sums, numbers = torch.zeros(0), torch.zeros(count, 1)  # of each image's posteriors
             for indices, batch in _batches(views(cut), batch_size):
-                posteriors = _posteriors(net(batch).float(), softmax_first).double().cpu()
+                scores = net(batch).float()
+                scores = scores.reshape(*scores.shape[:2], -1)  # (n, classes, places of the map)
+                found = scores.softmax(1).mean(2) if softmax_first else scores.mean(2).softmax(1)
+                posteriors = found.double().cpu()
                 if posteriors.isnan().any():
                     first = min(indices[posteriors.isnan().any(1)].tolist())
                     raise ValueError(f"the scores of image {first} are NaN: has training diverged?")
@@ -173,22 +169,14 @@ def evaluate(
     return ensemble(averages), labels
 
 
-def _checked(index: int, item: Any, model: nn.Module) -> tuple[torch.Tensor, int]:
-    """Return an image and its label; raise ValueError, with their number, for bad ones."""
-    image, label = item
-    if not isinstance(image, torch.Tensor) or image.dim() != 3:
-        got = tuple(image.shape) if isinstance(image, torch.Tensor) else type(image)
+def _check_image(index: int, images: torch.Tensor, model: nn.Module) -> None:
+    if images.dim() != 4:
+        got = tuple(images.shape[1:])
         raise ValueError(f"expected images (channels, height, width), image {index} is {got}")
     try:
-        check_images(image[None], model, any_size=True)
-        return image, operator.index(label)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"image {index} or its label: {error}") from error
-
-
-def _check_scales(scales: Sequence[int], least: int, what: str) -> None:
-    if min(scales) < least:
-        raise ValueError(f"Q = {min(scales)} is too small: {what} needs at least {least} pixels")
+        check_images(images, model, any_size=True)
+    except ValueError as error:
+        raise ValueError(f"image {index} of the data set: {error}") from error
 
 
 def _batches(views: Iterable[View], most: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -206,21 +194,11 @@ def _batches(views: Iterable[View], most: int) -> Iterator[tuple[torch.Tensor, t
         yield torch.tensor([index for index, _ in group]), torch.stack([v for _, v in group])
 
 
-def _posteriors(scores: torch.Tensor, softmax_first: bool) -> torch.Tensor:
-    """Turn scores (n, classes), or a map of them (n, classes, h, w), into (n, classes)."""
-    if scores.dim() == 2:
-        return scores.softmax(1)
-    if softmax_first:
-        return scores.softmax(1).mean((2, 3))
-    return scores.mean((2, 3)).softmax(1)
-
-
 def ensemble(posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return the average of several networks' posteriors (N, classes), for the same images.
 
-    The paper combines networks so (Sect. 4.4), and dense evaluation with crops (Sect. 4.3). Each
-    has the same weight. What comes in must be posteriors: an average of logits would favour the
-    network whose logits are largest.
+    The paper combines networks so (Sect. 4.4), and dense evaluation with crops (Sect. 4.3). Logits
+    will not do: their average would favour the network whose logits are largest.
 
     Raises ValueError for none at all, shapes that differ, and rows that do not sum to 1.
     """
@@ -240,8 +218,7 @@ def ensemble(posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
 def predict(model: nn.Module, images: torch.Tensor, *, batch_size: int = 256) -> torch.Tensor:
     """Return the logits (N, classes), on the CPU, of images (N, channels, height, width).
 
-    Works on the model's device, with dropout off and batch normalisation fixed; every module is
-    left in the mode it was found in. Raises as `check_images` does.
+    Works on the model's device, in `eval` mode, and puts all modes back. Raises as `check_images`.
     """
     check_images(images, model)
     device = next(model.parameters(), torch.empty(0)).device  # the CPU for a model without any
@@ -262,9 +239,7 @@ def top_k_error(logits: torch.Tensor, labels: torch.Tensor, k: int = 1) -> float
         raise ValueError(f"expected logits (N, classes) and labels (N,), N at least 1, got {got}")
     if not 1 <= k <= logits.shape[1]:
         raise ValueError(f"k must lie between 1 and {logits.shape[1]} classes, got {k}")
-    if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        got = f"{int(labels.min())} to {int(labels.max())}"
-        raise ValueError(f"labels must lie between 0 and {logits.shape[1] - 1}, got {got}")
+    check_labels(labels, "images", logits.shape[1])
     if logits.isnan().any():
         raise ValueError("the logits hold NaN, so no class is highest: did the training diverge?")
     hit = (logits.topk(k, dim=1).indices == labels[:, None]).any(dim=1)

@@ -31,8 +31,7 @@ def layers_in(part: nn.Module, place: str) -> list[tuple[str, Any]]:
     """Return the layers of a Sequential, nested or not, with their places: features[3]."""
     if type(part) is not nn.Sequential:
         return [(place, part)]
-    inside = [layers_in(child, f"{place}[{index}]") for index, child in enumerate(part)]
-    return [layer for layers in inside for layer in layers]
+    return [found for i, child in enumerate(part) for found in layers_in(child, f"{place}[{i}]")]
 
 
 def chain(part: nn.Module, place: str) -> list[tuple[Any, list[ReceptiveField]]]:
@@ -60,7 +59,7 @@ def layers_of(part: nn.Module, place: str, kind: type[T]) -> list[T]:
 
 def least_side(features: nn.Module, side: int) -> int:
     """Return the least side of an image whose last map is `side` wide."""
-    for layer, rows in reversed(list(chain(features, "features"))):
+    for layer, rows in reversed(chain(features, "features")):
         for row in rows:
             reach = row.dilation * (row.kernel_size - 1)
             padding = reach if layer.padding == "same" else 2 * row.padding
@@ -92,45 +91,38 @@ def features_of(network: Any, x: torch.Tensor) -> torch.Tensor:
 
 def check_shape(images: torch.Tensor, network: Any, *, any_size: bool = False) -> None:
     """Raise ValueError unless images are (N, C, H, W), with C, H and W as a VGGNet needs them."""
-    try:
+    channels, least = "channels", 0  # of a network that says nothing of itself
+    with contextlib.suppress(AttributeError, ValueError):
         channels, least = network.in_channels, network.min_size
-    except (AttributeError, ValueError):  # another network, or one that says nothing of itself
-        return
-    if images.dim() != 4 or images.shape[1] != channels:
+    if images.dim() != 4 or channels not in ("channels", images.shape[1]):
+        how = ": give a single image as image[None]" if images.dim() == 3 else ""
         wanted = f"(N, {channels}, height, width)"
-        raise ValueError(f"expected images of shape {wanted}, got {tuple(images.shape)}")
-    height, width = images.shape[2:]
-    if min(height, width) < least and not any_size:
-        what = f"an image of {height}x{width} pixels is too small for the pools"
+        raise ValueError(f"expected images of shape {wanted}, got {tuple(images.shape)}{how}")
+    if min(images.shape[2:]) < least and not any_size:
+        what = "an image of {}x{} pixels is too small for the pools".format(*images.shape[2:])
         raise ValueError(f"{what}: each side needs at least {least}")
 
 
 def warn_of_range(images: torch.Tensor, network: nn.Module) -> None:
-    """Warn, once for each network, of values beyond 4 times its `pixel_range`, or 20 without one.
-
-    Whether colours come as RGB or BGR cannot be told from the values.
-    """
+    """Warn, once for each network, of values beyond 4 times its `pixel_range`, without one 20."""
     if network in _warned or not images.numel():
         return
-    known = getattr(network, "pixel_range", None)
-    limit = 4 * max(map(abs, known)) if known else 20.0
+    low, high = getattr(network, "pixel_range", None) or (-5.0, 5.0)
     try:
         largest = float(images.detach().abs().max())
     except RuntimeError:  # under torch.func.vmap and the like a tensor has no value to look at
         return
-    if largest > limit:
+    if largest > 4 * max(abs(low), abs(high)):
         _warned.add(network)
-        seen = f"training saw {known[0]:g} to {known[1]:g}" if known else "pixels from 0 to 255?"
-        found = f"the images hold values of up to {largest:g} ({seen})"
+        found = f"the images hold values of up to {largest:g}, where {low:g} to {high:g} is usual"
         warnings.warn(f"{found}: prepare them as in training", stacklevel=3)
 
 
 def check_images(images: Any, model: Any, *, any_size: bool = False) -> None:
     """Raise unless images are floats (N, channels, H, W), all finite, and fit for the network.
 
-    Channels and least size (not with `any_size`, where images will be rescaled) are those of a
-    `VGGNet`, wrapped or not. TypeError: no tensor, or no torch.nn.Module. ValueError: another
-    tensor. Values far outside what training saw give a warning (see `warn_of_range`).
+    Channels and least size (with `any_size` not this) are those of a `VGGNet`, wrapped or not.
+    TypeError: no tensor, or no torch.nn.Module. ValueError: another tensor.
     """
     network = unwrap(model)
     if not isinstance(network, nn.Module):
@@ -140,9 +132,6 @@ def check_images(images: Any, model: Any, *, any_size: bool = False) -> None:
         raise TypeError(f"{wanted} {type(images)}: stack tensors that were prepared as in training")
     if not images.is_floating_point():
         raise ValueError(f"{wanted} {images.dtype}: divide by 255 and subtract the mean first")
-    if images.dim() != 4:
-        how = ": give a single image as image[None]" if images.dim() == 3 else ""
-        raise ValueError(f"{wanted} {tuple(images.shape)}{how}")
     check_shape(images, network, any_size=any_size)
     bad = ~images.isfinite().flatten(1).all(1)
     if bad.any():
@@ -154,10 +143,10 @@ def check_images(images: Any, model: Any, *, any_size: bool = False) -> None:
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Switch dropout off and fix batch normalisation; after, put every module's mode back."""
-    modes = [(module, module.training) for module in model.modules()]
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module in modes:
+            module.training = modes[module]

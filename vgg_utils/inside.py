@@ -1,7 +1,4 @@
-"""Look inside a trained network: where the evidence for a class lies.
-
-Source: Selvaraju et al., arXiv:1610.02391, Sect. 3 (Grad-CAM).
-"""
+"""Grad-CAM: where the evidence for a class lies (Selvaraju et al., arXiv:1610.02391, Sect. 3)."""
 
 from __future__ import annotations
 
@@ -50,22 +47,22 @@ def grad_cam(
     batch_size = positive("batch_size", batch_size)
     wanted = _checked_classes(classes, len(images))
 
-    layers = [layer for _, layer in layers_in(network.features, "features")]
-    end = len(layers)
-    while end > 1 and isinstance(layers[end - 1], _AFTER):
-        end -= 1
-    below, above = nn.Sequential(*layers[:end]), nn.Sequential(*layers[end:])
+    below = [layer for _, layer in layers_in(network.features, "features")]
+    above = [network.avgpool]
+    while len(below) > 1 and isinstance(below[-1], _AFTER):
+        above.insert(0, below.pop())
     device = next(network.parameters()).device
     heat = []
     with evaluating(network):
         for part, asked in zip(images.split(batch_size), wanted.split(batch_size), strict=True):
             with torch.no_grad():  # below the last map no gradient is asked for
-                maps = below(part.to(device))
+                maps = nn.Sequential(*below)(part.to(device))
             maps = maps.detach().requires_grad_()
             # A copy goes on, since a layer in place may overwrite what it is given.
-            logits = network.classifier(torch.flatten(network.avgpool(above(maps.clone())), 1))
-            if ((wanted < 0) | (wanted >= logits.shape[1])).any():
-                most = logits.shape[1] - 1
+            pooled = nn.Sequential(*above)(maps.clone())
+            logits = network.classifier(torch.flatten(pooled, 1))
+            most = logits.shape[1] - 1
+            if ((wanted < 0) | (wanted > most)).any():
                 raise ValueError(f"classes must lie between 0 and {most}, got {wanted.tolist()}")
             chosen = logits.gather(1, asked.to(device)[:, None]).sum()
             (gradient,) = torch.autograd.grad(chosen, maps)
@@ -83,6 +80,6 @@ def _checked_classes(classes: Any, count: int) -> torch.Tensor:
     if wanted.is_floating_point() or wanted.is_complex() or wanted.dtype == torch.bool:
         raise TypeError(f"classes must be integers, got {wanted.dtype}")
     if wanted.dim() > 0 and wanted.shape != (count,):
-        how = f"{count} images want {count} classes, or one int for all of them"
-        raise ValueError(f"{how}, got classes of shape {tuple(wanted.shape)}")
+        got = tuple(wanted.shape)
+        raise ValueError(f"{count} images want {count} classes, or one int for all, got {got}")
     return wanted.long().expand(count)

@@ -3,8 +3,7 @@
 A box is (centre x, centre y, width, height), as in App. A.1; x runs to the right and y down, and
 the pixel in the corner covers 0 to 1.
 
-Source: Simonyan and Zisserman, arXiv:1409.1556, App. A (localisation); Sermanet et al.,
-arXiv:1312.6229, Sect. 4.3 (merging).
+Sources: arXiv:1409.1556, App. A; for merging, Sermanet et al., arXiv:1312.6229, Sect. 4.3.
 """
 
 from __future__ import annotations
@@ -12,45 +11,44 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision.datasets import OxfordIIITPet
+from torchvision.ops import box_convert
+from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
 from vgg_utils.configs import positive
 from vgg_utils.inputs import check_images, evaluating, unwrap
 from vgg_utils.model import VGGNet
 from vgg_utils.training import TrainingError
+from vgg_utils.user_data import check_labels
 
 
 class BoxedImages(NamedTuple):
-    """Images of one size with one object each.
+    """Images of one size with one object each."""
 
-    `images` (N, channels, side, side); `labels` (N,), int64; `boxes` (N, 4) in pixels; `classes`,
-    the names of the labels.
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    boxes: torch.Tensor
-    classes: list[str]
+    images: torch.Tensor  #: (N, channels, side, side)
+    labels: torch.Tensor  #: (N,), whole numbers
+    boxes: torch.Tensor  #: (N, 4), in pixels
+    classes: list[str]  #: the names of the labels
 
 
 def iou(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Return the intersection over union of each pair: (..., 4) and (..., 4) give (...).
 
-    The shapes before the 4 broadcast. Of two boxes without area it is 0. A predicted box with a
-    negative side counts as empty. Raises ValueError where the last dimension is not 4.
+    The shapes before the 4 broadcast. A box without area, or with a negative side, shares nothing.
+    Raises ValueError where the last dimension is not 4.
     """
     if boxes.shape[-1:] != (4,) or others.shape[-1:] != (4,):
         raise ValueError(f"boxes have shape (..., 4), got {[*boxes.shape]} and {[*others.shape]}")
-    sides, others_sides = boxes[..., 2:].clamp(min=0), others[..., 2:].clamp(min=0)
-    low = torch.maximum(boxes[..., :2] - sides / 2, others[..., :2] - others_sides / 2)
-    high = torch.minimum(boxes[..., :2] + sides / 2, others[..., :2] + others_sides / 2)
+    one, other = (box_convert(each, "cxcywh", "xyxy") for each in (boxes, others))
+    low, high = one[..., :2].maximum(other[..., :2]), one[..., 2:].minimum(other[..., 2:])
     shared = (high - low).clamp(min=0).prod(-1)
-    return shared / (sides.prod(-1) + others_sides.prod(-1) - shared).clamp(min=1e-9)
+    return shared / (boxes[..., 2:].prod(-1) + others[..., 2:].prod(-1) - shared).clamp(min=1e-9)
 
 
 def crop(
@@ -60,10 +58,8 @@ def crop(
 
     images (N, channels, height, width), boxes (N, 4) in pixels, and corners (N, 2), int64, the left
     and top of each square, give the squares (N, channels, size, size), and the boxes (N, 4) as a
-    network is to predict them: in units of `size`, with the centre counted from the square's
-    middle. A box may reach beyond its square.
-
-    Raises ValueError for a square that does not lie within the image.
+    network is to predict them: in units of `size`, the centre counted from the square's middle; a
+    box may reach beyond. Raises ValueError for a square that does not lie within the image.
     """
     height, width = images.shape[-2:]
     room = torch.tensor([width - size, height - size])
@@ -71,23 +67,18 @@ def crop(
         raise ValueError(f"a square of {size} pixels does not fit there in {height}x{width} pixels")
     pairs = zip(images, corners.tolist(), strict=True)
     squares = torch.stack([image[:, y : y + size, x : x + size] for image, (x, y) in pairs])
-    moved = boxes.clone()
-    moved[:, :2] -= corners.to(boxes) + size / 2
-    return squares, moved / size
+    return squares, (boxes - F.pad(corners.to(boxes) + size / 2, (0, 2))) / size
 
 
 def uncrop(predicted: torch.Tensor, corners: torch.Tensor, size: int) -> torch.Tensor:
     """Turn boxes (N, 4) that a network predicted for squares into pixels of the image."""
-    boxes = predicted * size
-    boxes[:, :2] += corners.to(boxes) + size / 2
-    return boxes
+    return predicted * size + F.pad(corners.to(predicted) + size / 2, (0, 2))
 
 
 def random_corners(images: torch.Tensor, size: int) -> torch.Tensor:
     """Draw a left and a top for each image, (N, 2), uniform over all squares that fit."""
-    height, width = images.shape[-2:]
-    left = torch.randint(0, width - size + 1, (len(images),))
-    return torch.stack([left, torch.randint(0, height - size + 1, (len(images),))], dim=1)
+    rooms = images.shape[-1] - size + 1, images.shape[-2] - size + 1
+    return torch.stack([torch.randint(0, room, (len(images),)) for room in rooms], dim=1)
 
 
 def squares(
@@ -97,9 +88,7 @@ def squares(
 
     images (N, channels, height, height) give squares (N, M, channels, size, size) and their left
     and top in the rescaled image, (M, 2). The paper computes all at once (Sect. 3.2); cut out, each
-    square is padded at its own border.
-
-    Raises ValueError for images that are not square, or a side below `size`.
+    square is padded at its own border. Raises ValueError for other images, or a side below `size`.
     """
     if images.shape[-1] != images.shape[-2] or side < size:
         got = f"{tuple(images.shape[-2:])} and {side}"
@@ -115,10 +104,9 @@ def squares(
 def box_regressor(classifier: VGGNet, classes: int = 1) -> VGGNet:
     """Return a copy whose last layer, new and random, puts out `classes` boxes (N, 4 * classes).
 
-    One box is single-class regression (SCR), one for each class per-class regression (PCR). All
-    other layers start from the classifier's (App. A.1). The new layer is small, standard deviation
-    0.01, so that the first boxes lie near the middle. Raises ValueError where there is no last
-    Linear to replace.
+    One box is single-class regression (SCR), one for each class per-class regression (PCR); all
+    other layers start from the classifier's (App. A.1). The new layer's deviation is 0.01, so that
+    the first boxes lie near the middle. Raises ValueError where no Linear is last.
     """
     model: VGGNet = copy.deepcopy(unwrap(classifier))
     if not isinstance(model.classifier, nn.Sequential):
@@ -138,9 +126,8 @@ def boxes_of(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     if outputs.dim() != 2 or outputs.shape[1] % 4 or not outputs.shape[1]:
         raise ValueError(f"outputs must have shape (N, 4 * classes), got {tuple(outputs.shape)}")
     boxes = outputs.view(len(outputs), -1, 4)
-    if boxes.shape[1] == 1:
-        return boxes[:, 0]
-    return boxes[torch.arange(len(boxes), device=boxes.device), labels]
+    chosen = labels.long() if boxes.shape[1] > 1 else 0
+    return boxes[torch.arange(len(boxes), device=boxes.device), chosen]
 
 
 def fit_boxes(
@@ -164,20 +151,30 @@ def fit_boxes(
         model: from `box_regressor`, wrapped or not.
         data: images prepared as for the classifier (Sect. 2.1), with their boxes.
         size: side of the squares, that of the classifier's input.
-        layers: which learn: "all" that are not frozen, or of these only "fc" (App. A.1). Batch
-            normalisation keeps the classifier's statistics, so that nothing else differs.
+        layers: "all" that are not frozen learn, or "fc" of them (App. A.1). Batch statistics stay.
         epochs, batch_size, learning_rate, milestones, seed: as in `fit`.
 
-    Modes, flags and the state of random numbers are left as they were found. Raises TypeError or
-    ValueError, before the first step, for settings or data that do not fit, and TrainingError as
-    soon as the loss is not finite.
+    Modes, flags and the state of random numbers stay as they were. Raises TypeError or ValueError,
+    before the first step, for what does not fit, and TrainingError once the loss is not finite.
     """
     network = unwrap(model)
     epochs, batch_size = positive("epochs", epochs), positive("batch_size", batch_size)
     milestones = [positive("each of milestones", epoch) for epoch in milestones]
     if layers not in ("all", "fc"):
         raise ValueError(f'layers must be "all" or "fc", got {layers!r}')
-    _check_boxes(network, data, positive("size", size))
+    if not isinstance(network, VGGNet):
+        raise TypeError(f"needed is a VGGNet, such as from box_regressor, got {type(network)}")
+    check_images(data.images, network)
+    shapes, count = (tuple(data.labels.shape), tuple(data.boxes.shape)), len(data.images)
+    if not count or shapes != ((count,), (count, 4)):
+        raise ValueError(f"{count} images want labels (N,) and boxes (N, 4), got {shapes}")
+    least, most = network.min_size, min(data.images.shape[2:])
+    if not least <= positive("size", size) <= most:
+        raise ValueError(f"size must lie between {least} and {most} pixels, got {size}")
+    if network.num_classes > 4:  # a box for each class
+        check_labels(data.labels, "images", network.num_classes // 4)
+    if not data.boxes.isfinite().all():
+        raise ValueError("the boxes hold NaN or infinite values")
     part = network if layers == "all" else network.classifier
     learning = [parameter for parameter in part.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(learning, lr=learning_rate, momentum=0.9, weight_decay=5e-4)
@@ -207,24 +204,6 @@ def fit_boxes(
     return history
 
 
-def _check_boxes(network: Any, data: BoxedImages, size: int) -> None:
-    if not isinstance(network, VGGNet):
-        raise TypeError(f"needed is a VGGNet, such as from box_regressor, got {type(network)}")
-    check_images(data.images, network)
-    shapes, count = (tuple(data.labels.shape), tuple(data.boxes.shape)), len(data.images)
-    if not count or shapes != ((count,), (count, 4)):
-        raise ValueError(f"{count} images want labels (N,) and boxes (N, 4), got {shapes}")
-    least, most = network.min_size, min(data.images.shape[2:])
-    if not least <= size <= most:
-        raise ValueError(f"size must lie between {least} and {most} pixels, got {size}")
-    low, high, classes = data.labels.min(), data.labels.max(), network.num_classes // 4
-    if data.labels.dtype != torch.int64 or low < 0 or high >= classes > 1:
-        got = f"{data.labels.dtype} from {low.item()} to {high.item()}"
-        raise ValueError(f"labels must be int64 from 0 to {classes - 1}, got {got}")
-    if not data.boxes.isfinite().all():
-        raise ValueError("the boxes hold NaN or infinite values")
-
-
 def merge_boxes(
     boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float = 0.5
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -232,78 +211,59 @@ def merge_boxes(
 
     The two boxes of greatest IoU become one, until no two reach `iou_threshold`. A merged box is
     the mean of all predictions it is made of, each counting alike, and its score their sum.
-    Sermanet et al. pair boxes by centre distance and shared area, on a scale they do not give; IoU
-    stands for it here. Nor do they say whether a merged box counts for more.
-
-    Returns boxes (K, 4) and scores (K,), the highest score first, on the CPU. Raises ValueError for
-    another number of scores than of boxes.
+    Sermanet et al. pair boxes by centre distance and shared area, on a scale they do not give, and
+    do not say whether a merged box counts for more. Returns boxes (K, 4) and scores (K,), the
+    highest score first, on the CPU. Raises ValueError for another number of scores than of boxes.
     """
     if boxes.dim() != 2 or scores.shape != boxes.shape[:1]:
         shapes = f"{tuple(boxes.shape)} and {tuple(scores.shape)}"
         raise ValueError(f"expected boxes (M, 4) and scores (M,), got {shapes}")
-    means, sums = (
-        boxes.to("cpu", torch.double, copy=True),
-        scores.to("cpu", torch.double, copy=True),
-    )
-    counts = torch.ones_like(sums)  # predictions in each
-    while len(means) > 1:
+    # A row holds the sums of what was merged: the box, the score, and how many predictions.
+    rows = torch.column_stack([boxes, scores, torch.ones_like(scores)]).double().cpu()
+    while len(rows) > 1:
+        means = rows[:, :4] / rows[:, 5:]
         overlap = iou(means[:, None], means).fill_diagonal_(-1)
-        first, second = sorted(divmod(int(overlap.argmax()), len(means)))
+        first, second = sorted(divmod(int(overlap.argmax()), len(rows)))
         if overlap[first, second] < iou_threshold:
             break
-        counts[first] += counts[second]
-        sums[first] += sums[second]
-        means[first] += (means[second] - means[first]) * counts[second] / counts[first]
-        kept = torch.arange(len(means)) != second
-        means, sums, counts = means[kept], sums[kept], counts[kept]
-    order = sums.argsort(descending=True, stable=True)
-    return means[order].float(), sums[order].float()
+        rows[first] += rows[second]
+        rows = torch.cat([rows[:second], rows[second + 1 :]])
+    rows = rows[rows[:, 4].argsort(descending=True, stable=True)]
+    return (rows[:, :4] / rows[:, 5:]).float(), rows[:, 4].float()
 
 
 def voc_box(path: str | Path) -> tuple[float, float, float, float]:
-    """Return the first object's box in a PASCAL VOC annotation, in pixels.
+    """Return the first object's box in a PASCAL VOC annotation, in pixels, or raise ValueError.
 
     VOC counts pixels from 1 and includes the last, so the box begins at xmin - 1 and ends at xmax.
-    Raises ValueError for a file without a box.
     """
     found = ElementTree.parse(path).find("object/bndbox")
     if found is None:
         raise ValueError(f"{path} names no object with a bndbox")
-    left, top, right, bottom = (
-        float(found.findtext(name, "nan")) for name in ("xmin", "ymin", "xmax", "ymax")
-    )
-    left, top = left - 1, top - 1
-    return (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
+    ends = [float(found.findtext(name, "nan")) for name in ("xmin", "ymin", "xmax", "ymax")]
+    left, top, right, bottom = ends
+    return (left - 1 + right) / 2, (top - 1 + bottom) / 2, right - left + 1, bottom - top + 1
 
 
 def load_pets(root: str | Path = "data", *, size: int = 256, download: bool = True) -> BoxedImages:
     """Return Oxford-IIIT Pet's photographs that have a head box, 37 breeds of cats and dogs.
 
-    Each is rescaled to a smaller side of `size` pixels and cut to the square in its middle, as
-    torchvision does for its weights; where that leaves the centre of the head outside, the
-    photograph is left out. Images are uint8.
-
+    Each is rescaled to a smaller side of `size` pixels and cut to the square in its middle; where
+    that leaves the centre of the head outside, the photograph is left out. Images are uint8.
     torchvision downloads 0.8 GB to `root` once. Only its part "trainval" has boxes.
     """
-    from PIL import Image
-    from torchvision.datasets import OxfordIIITPet
-    from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
-
-    classes = list(OxfordIIITPet(str(root), "trainval", download=download).classes)
-    folder = Path(root) / "oxford-iiit-pet"
+    pets = OxfordIIITPet(str(root), "trainval", download=download)
+    folder = Path(root) / "oxford-iiit-pet" / "annotations"
     images, labels, boxes = [], [], []
-    for line in (folder / "annotations" / "trainval.txt").read_text("utf-8").splitlines():
-        name, label = line.split()[:2]
-        annotation = folder / "annotations" / "xmls" / f"{name}.xml"
-        if not annotation.exists():
-            continue
-        with Image.open(folder / "images" / f"{name}.jpg") as file:
-            factor = size / min(file.size)
-            photo = resize(file.convert("RGB"), [size])
-        left, top = (round((side - size) / 2) for side in photo.size)
-        x, y, width, height = (value * factor for value in voc_box(annotation))
-        if 0 < x - left < size and 0 < y - top < size:
-            images.append(pil_to_tensor(center_crop(photo, [size])))
-            labels.append(int(label) - 1)
-            boxes.append((x - left, y - top, width, height))
-    return BoxedImages(torch.stack(images), torch.tensor(labels), torch.tensor(boxes), classes)
+    for index, line in enumerate((folder / "trainval.txt").read_text("utf-8").splitlines()):
+        annotation = folder / "xmls" / f"{line.split()[0]}.xml"
+        if annotation.exists():
+            whole, label = pets[index]
+            photo = resize(whole, [size])
+            left, top = (round((side - size) / 2) for side in photo.size)
+            x, y, *sides = (value * size / min(whole.size) for value in voc_box(annotation))
+            if 0 < x - left < size and 0 < y - top < size:
+                images.append(pil_to_tensor(center_crop(photo, [size])))
+                labels.append(label)
+                boxes.append((x - left, y - top, *sides))
+    return BoxedImages(torch.stack(images), torch.tensor(labels), torch.tensor(boxes), pets.classes)

@@ -5,11 +5,10 @@
       -> avgpool     (N, 512, 7, 7)     changes nothing at 224 px; lets other sizes through
       -> classifier  (N, num_classes)   fc6, fc7, fc8
 
-torchvision has the plain configurations A, B, D and E; this class has all six, and state dicts load
-both ways. What a network says of itself is read off its modules, so that it may be changed.
+State dicts of torchvision's A, B, D and E load both ways. What a network says of itself is read off
+its modules, so that it may be changed.
 
-Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1 (architecture), 3.1 (dropout), 3.2 (the
-fully convolutional form).
+Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1, 3.1 and 3.2.
 """
 
 from __future__ import annotations
@@ -39,19 +38,17 @@ def make_layer(
 
     Input (N, in_channels, H, W), output (N, last channels, H / 2**pools, W / 2**pools).
     A k x k convolution is padded by k // 2, so it keeps the map's size: 1 for 3x3, 0 for 1x1.
-    `batch_norm` and `inplace` are those of `VGGNet`.
-
-    Raises ValueError for a malformed entry, or channels that are no positive integer.
+    `batch_norm` and `inplace` are those of `VGGNet`. Raises ValueError for a malformed entry, or
+    channels that are no positive integer.
     """
     modules: list[nn.Module] = []
     channels = positive("in_channels", in_channels)
-    batch_norm = batch_norm or (isinstance(layers, str) and has_batch_norm(layers))
+    batch_norm = batch_norm or has_batch_norm(layers)
     for entry in get_layers(layers):
         if entry == "M":
             modules.append(nn.MaxPool2d(kernel_size=2, stride=2))
         elif entry == "LRN":
-            # AlexNet's n=5, k=2, alpha=1e-4, beta=0.75. PyTorch divides alpha by n; AlexNet's
-            # formula does not, so alpha is multiplied by n here.
+            # AlexNet's n=5, k=2, alpha=1e-4, beta=0.75; PyTorch divides alpha by n, AlexNet not.
             modules.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
         elif not isinstance(entry, str):
             kernel_size, out_channels = entry
@@ -78,28 +75,16 @@ class VGGNet(nn.Module):
         dropout: probability of dropping a value after the ReLU of fc6 and of fc7.
         init: how the weights start, see `initialise`.
         inplace: let each ReLU overwrite its input, which saves memory. Turn it off to keep what a
-            convolution puts out (in a loop over `features`, by a hook, or by torchvision's
-            create_feature_extractor), which a ReLU in place changes afterwards, and for full
-            backward hooks.
+            convolution puts out (by a hook, or torchvision's create_feature_extractor), which a
+            ReLU in place changes afterwards, and for full backward hooks.
 
     `pixel_range`, None at first, is for the least and greatest pixel of training: images far
     beyond it (where it is None, beyond 20) are warned of once. RGB or BGR no network can tell.
     ONNX has no adaptive average: exported there, images may vary in size with a pool_size of 1, or
     in the fully convolutional form.
 
-    Raises ValueError for a configuration it does not know or cannot read, and when called with
-    images of the wrong shape or too small for the pools.
+    Raises ValueError for a configuration it cannot read, and called with images that do not fit.
     """
-
-    # torch.jit.script compiles `forward` alone.
-    __jit_unused_properties__ = (
-        "arguments",
-        "image_size",
-        "in_channels",
-        "min_size",
-        "num_classes",
-        "pool_size",
-    )
 
     def __init__(
         self,
@@ -123,9 +108,7 @@ class VGGNet(nn.Module):
         channels = [entry[1] for entry in layers if not isinstance(entry, str)]
         if not channels:
             raise ValueError("the configuration has no convolution: add one, such as (3, 64)")
-        if isinstance(layer_config, str):
-            batch_norm = batch_norm or has_batch_norm(layer_config)
-
+        batch_norm = batch_norm or has_batch_norm(layer_config)
         self.features = make_layer(in_channels, layers, batch_norm=batch_norm, inplace=inplace)
         self.avgpool = nn.AdaptiveAvgPool2d((pool_size, pool_size))
         self.classifier = nn.Sequential(
@@ -182,10 +165,7 @@ class VGGNet(nn.Module):
 
     @property
     def arguments(self) -> dict[str, Any] | None:
-        """Plain values from which `VGGNet(**arguments)` builds this network, but for its weights.
-
-        None where there are none, since its modules were changed into what they cannot express.
-        """
+        """Plain values from which `VGGNet(**arguments)` builds this network; None if none do."""
         words = {nn.MaxPool2d: "M", nn.LocalResponseNorm: "LRN"}
         layers: list[Any] = [m for m in self.features.modules() if type(m) in (nn.Conv2d, *words)]
         try:
@@ -206,6 +186,9 @@ class VGGNet(nn.Module):
         except (AttributeError, TypeError, ValueError):
             return None
         return found if repr(rebuilt) == repr(self) else None
+
+    # torch.jit.script compiles `forward` alone.
+    __jit_unused_properties__ = tuple(n for n, own in vars().items() if isinstance(own, property))
 
 
 class FullyConvolutional(nn.Module):
@@ -242,9 +225,8 @@ def fully_convolutional(model: VGGNet) -> FullyConvolutional:
 
     An image of `image_size` gives one value per class: what `model` gives, to rounding. On larger
     images `model` averages the map down to pool_size; this form slides over it. Value (i, j)
-    belongs to the window of image_size pixels whose corner is at (2**pools i, 2**pools j). Cut out,
-    that window gives `model` the same value only where no convolution is padded: a cut puts zeros
-    where the image goes on (Chapter 6 counts how many places of the map that reaches).
+    belongs to the window of image_size pixels whose corner is at (2**pools i, 2**pools j), but cut
+    out, that window is padded with zeros where the image goes on, and gives another (Chapter 6).
 
     Raises ValueError for anything but a VGGNet, and when called for images that are too small or a
     classifier with other layers than Linear, activations and dropout.
@@ -259,11 +241,10 @@ def initialise(model: nn.Module, scheme: str | float = "he") -> None:
     """Set the weights of convolutions and fully connected layers anew, and biases to zero.
 
     "he": normal, variance 2 / fan_in, made for ReLU (He et al., 2015, Eq. 10).
-    "xavier": uniform, variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010, Eq. 16), which the
-        authors found to work without pre-training (Sect. 3.1).
+    "xavier": uniform, variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010, Eq. 16; Sect. 3.1).
     "pytorch": leave PyTorch's default, uniform with variance 1 / (3 fan_in), biases included.
-    A number: normal with this standard deviation in every layer. Sect. 3.1 prints a variance of
-        10^-2, which is 0.1; 0.01 is probably meant.
+    A number: normal with this standard deviation. Sect. 3.1 prints a variance of 10^-2, which is
+        0.1; 0.01 is probably meant.
 
     Raises ValueError for anything else.
     """
@@ -285,8 +266,7 @@ def initialise(model: nn.Module, scheme: str | float = "he") -> None:
                 nn.init.zeros_(module.bias)
 
 
-# What the deeper nets took over from A (Sect. 3.1): its first four convolutions and its three fully
-# connected layers. By name, since by position the second convolution of D would not fit.
+# What the deeper nets took over from A (Sect. 3.1). By position, D's second would not fit.
 FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
 
 
@@ -308,17 +288,16 @@ def weight_layers(model: VGGNet) -> dict[str, nn.Conv2d | nn.Linear]:
 def copy_layers(source: VGGNet, target: VGGNet, names: Sequence[str] = FROM_A) -> None:
     """Copy weights and biases of the named layers, by default those the authors took from A.
 
-    Raises ValueError for a name that either network lacks, or shapes that differ; then nothing has
-    been copied.
+    Raises ValueError, before it copies any, for a name that either lacks, or shapes that differ.
     """
     theirs, ours = weight_layers(source), weight_layers(target)
     for name in names:
         if name not in theirs or name not in ours:
             both = ", ".join(known for known in ours if known in theirs)
             raise ValueError(f"no layer {name!r} in both networks: they share {both}")
-        shapes = [tuple(layers[name].weight.shape) for layers in (theirs, ours)]
-        if shapes[0] != shapes[1]:
-            differ = f"{shapes[0]} in one network and {shapes[1]} in the other"
+        one, other = tuple(theirs[name].weight.shape), tuple(ours[name].weight.shape)
+        if one != other:
+            differ = f"{one} in one network and {other} in the other"
             raise ValueError(f"the weights of {name} are {differ}: build both with the same sizes")
     for name in names:
         ours[name].load_state_dict(theirs[name].state_dict())
