@@ -187,7 +187,7 @@ def test_pixels_far_beyond_those_of_training_are_warned_of_once(digits_run):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         predict(model, images)
-    with pytest.warns(UserWarning, match=r"values of up to \d+\.?\d* \(training saw -0\.30"):
+    with pytest.warns(UserWarning, match=r"values of up to \d+\.?\d*, where -0\.30"):
         predict(model, 255 * images)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
