@@ -68,7 +68,7 @@ def look_up(name: str, values: Values) -> str | None:
         values = {**values, "value": float(evaluate(first, values))}
     rows = mistakes + tables()["any"]
     sentences = (sentence for condition, sentence in rows if fits(condition, values))
-    return next(sentences, otherwise).format_map(values)
+    return str(evaluate(f"f{next(sentences, otherwise)!r}", values))  # the text, as an f-string
 
 
 def fits(condition: str, values: Values) -> bool:
@@ -103,7 +103,7 @@ def a_number(answer: Any) -> Values:
     if getattr(answer, "shape", None) is not None and math.prod(answer.shape) == 1:
         answer = answer.item()
     if isinstance(answer, bool) or not isinstance(answer, int | float):
-        raise NotYet({"no_number": True, "kind": type(answer).__name__})
+        raise NotYet({"kind": type(answer).__name__})
     if not abs(answer) < 1e300:  # a NaN is not below either
         raise NotYet({"huge": True})
     return {"number": answer}
@@ -120,14 +120,12 @@ def call(function: Any, *arguments: Any, shape: Any = None, **known: Any) -> Any
     try:
         result = function(*arguments)
     except Exception as error:
-        raise NotYet(
-            {"fails": True, "failure": f"{type(error).__name__}: {error}", **known}
-        ) from None
+        raise NotYet({"failure": f"{type(error).__name__}: {error}", **known}) from None
     if shape and not hasattr(result, "detach"):
         kind = "None: end it with a return" if result is None else type(result).__name__
-        raise NotYet({"no_tensor": True, "kind": kind})
+        raise NotYet({"returned": kind})
     if shape and result.shape != shape:
-        raise NotYet({"other_shape": True, "wanted": tuple(shape), "shape": tuple(result.shape)})
+        raise NotYet({"wanted": tuple(shape), "found": tuple(result.shape)})
     return result
 
 

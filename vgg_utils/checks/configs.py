@@ -11,7 +11,7 @@ def _five_by_five_twin(answer: object) -> Values:
     try:
         layers = get_layers(answer)
     except ValueError as error:
-        return {"unreadable": True, "error": error}
+        return {"error": error}
     blocks = layer_configs["B"][::3]  # the first layer of each: two convolutions and a pool
     twin = [entry for layer in blocks for entry in ((5, layer[1]), "M")]
     kernels = [layer[0] for layer in layers if layer != "M"]
