@@ -12,16 +12,15 @@ def _five_by_five_twin(answer: object) -> Values:
         layers = get_layers(answer)
     except ValueError as error:
         return {"error": error}
-    blocks = layer_configs["B"][::3]  # the first layer of each: two convolutions and a pool
-    twin = [entry for layer in blocks for entry in ((5, layer[1]), "M")]
+    firsts = layer_configs["B"][::3]  # of each block: two convolutions and a pool
+    twin = [entry for layer in firsts for entry in ((5, layer[1]), "M")]
     kernels = [layer[0] for layer in layers if layer != "M"]
     return {
         "right": answer == twin,
         "in_lists": layers == twin,
         "pools": layers.count("M"),
-        "wanted": len(blocks),
         "small": 3 in kernels,
-        "many": len(kernels) > len(blocks),
+        "convolutions": len(kernels),
     }
 
 

@@ -17,24 +17,18 @@ def _greatest_gain_from_jitter(answer: Any) -> Values:
     if net not in ("C", "D", "E"):
         return {"other_net": True}
 
-    def gain(net: str, key: str = "top5_val", table: str = "table3", scale: str = "384") -> float:
+    def gain(key: str = "top5_val", table: str = "table3", scale: str = "384") -> float:
         rows = load_record("paper")[table]["rows"]
-        before, after = (
-            next(row[key] for row in rows if (row["config"], row["train_S"]) == (net, s))
-            for s in (scale, "[256;512]")
-        )
-        return float(before - after)
+        errors = {row["train_S"]: float(row[key]) for row in rows if row["config"] == net}
+        return errors[scale] - errors["[256;512]"]
 
-    best = max("CDE", key=gain)
     return {
         **a_number(points),
         "net": net,
-        "best": best,
-        "gain": gain(net),
-        "greatest": gain(best),
-        "top1": gain(net, "top1_val"),
-        "from_256": gain(net, scale="256"),
-        "table4": gain(net, table="table4"),
+        "gain": gain(),
+        "top1": gain("top1_val"),
+        "from_256": gain(scale="256"),
+        "table4": gain(table="table4"),
     }
 
 

@@ -24,12 +24,12 @@ def _verdict(answer: Any) -> Values:
     for changes, paper in CASES:
         mean, error = sum(changes) / len(changes), stats.sem(changes)
         low, high = stats.t.interval(0.95, len(changes) - 1, loc=mean, scale=error)
-        wanted = "agrees" if mean * paper > 0 else "disagrees"
-        wanted = "cannot tell" if low <= 0 <= high else wanted
-        case: Values = {"changes": changes, "paper": paper}
+        verdict = "agrees" if mean * paper > 0 else "disagrees"
+        verdict = "cannot tell" if low <= 0 <= high else verdict
+        case = {"changes": changes, "paper": paper, "low": low, "high": high, "verdict": verdict}
         got = call(answer, list(changes), paper, **case)
-        if got != wanted:
-            return {"got": got, "verdict": wanted, "low": low, "high": high, **case}
+        if got != verdict:
+            return {"got": got, **case}
     return {"right": True}
 
 
