@@ -146,6 +146,11 @@ def test_mistakes_are_named(exercise, answer, hint):
     assert hint in complaint(exercise, answer)
 
 
+def test_an_unlisted_diagnosis_is_answered_with_the_whole_list():
+    said = complaint("4.4", {**AILING, "R": "softmax"})
+    assert sorted(said.split("'")[3::2]) == sorted(AILING.values())
+
+
 def test_broken_networks_have_the_ailments_that_the_check_names():
     torch.manual_seed(0)
     images = torch.randn(8, 1, 32, 32)

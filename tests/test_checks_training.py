@@ -1,4 +1,4 @@
-"""Chapter 5's exercises on loss and error: right answers, and the mistakes that are known."""
+"""Chapter 5's exercises: the right answers, and the mistakes that are known."""
 
 import math
 
@@ -13,12 +13,19 @@ def top_k(scores, labels, k):
     return 100 - 100 * np.mean(found)
 
 
+def mirror(batch):
+    chosen = torch.rand(len(batch)) < 0.5
+    batch[chosen] = batch[chosen].flip(3)  # in place, which is allowed
+    return batch
+
+
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     [
         ("5.1", np.float32(6.9078)),
         ("5.1", torch.tensor([6.9078])),
         ("5.1", 6.9),
+        ("5.2", mirror),
         ("5.3", top_k),
         ("5.4", 0.63),
     ],
@@ -36,6 +43,19 @@ def test_right_answers(exercise, answer):
         ("5.1", math.log(10), "ten classes"),
         ("5.1", -math.log(1000), "sign"),
         ("5.1", torch.tensor(3.0), "decimal"),
+        ("5.2", 3, "should be a function"),
+        ("5.2", lambda batch, p: batch, "fails"),
+        ("5.2", lambda batch: None, "end it with a return"),
+        ("5.2", lambda batch: batch[0], "should have shape (200, 3, 5, 5)"),
+        ("5.2", lambda batch: batch.numpy(), "returns ndarray"),
+        ("5.2", lambda batch: batch, "alike"),
+        ("5.2", lambda batch: batch.flip(3), "alike"),
+        ("5.2", lambda batch: batch.flip(3) if torch.rand(()) < 0.5 else batch, "alike"),
+        ("5.2", lambda batch: batch.flip(-2), "upside down"),
+        ("5.2", lambda batch: batch.flip(1), "red and blue"),
+        ("5.2", lambda batch: batch + 1, "neither"),
+        ("5.2", lambda batch: torch.cat([batch[:100], batch[100:].flip(3)]), "same images"),
+        ("5.2", lambda batch: torch.cat([batch[:180], batch[180:].flip(3)]), "10% of 200"),
         ("5.3", lambda s, y: 50.0, "answer(scores, labels, 1)"),
         ("5.3", lambda s, y, k: (s.argmax(1) != y).float(), "take the mean"),
         ("5.3", lambda s, y, k: None, "return"),

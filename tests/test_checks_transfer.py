@@ -1,4 +1,4 @@
-"""Chapter 8's exercise on pixels: the right answer, and the mistakes that are known."""
+"""Chapter 8's exercises: the right answers, and the mistakes that are known."""
 
 import pytest
 import torch
@@ -14,13 +14,30 @@ def to_released(image):
     return (image * STD + MEAN)[[2, 1, 0]] * 255 - BGR
 
 
-def test_right_answer():
-    assert complaint("8.3", to_released) is None
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [("8.1", 0.333), ("8.1", 0.33), ("8.2", 16_371_612), ("8.3", to_released)],
+)
+def test_right_answers(exercise, answer):
+    assert complaint(exercise, answer) is None
 
 
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
+        ("8.1", 33.3, "per cent"),
+        ("8.1", 0.5, "the IoU is 1/3"),
+        ("8.1", 0.293, "both directions"),
+        ("8.1", 2 / 3, "how far has it moved"),
+        ("8.1", 0.25, "the IoU is 0.60"),
+        ("8.1", -1, "width 1"),
+        ("8.2", 3996 * 4096, "biases"),
+        ("8.2", 4000 * 4097, "subtract SCR's"),
+        ("8.2", -16_371_612, "positive"),
+        ("8.2", 999 * 4097, "four outputs"),
+        ("8.2", 3000 * 4097, "classifier's last layer"),
+        ("8.2", 16.37, "millions"),
+        ("8.2", 5, "weights + bias"),
         ("8.3", 3, "should be a function"),
         ("8.3", lambda image: image.nonsense, "fails"),
         ("8.3", lambda image: image[[3, 2, 1]], "fails"),

@@ -19,26 +19,22 @@ def close_figures():
     plt.close("all")
 
 
-def test_explorer_shows_first_what_it_is_asked_for():
-    page = plots.receptive_field_explorer(
-        np.zeros((32, 32, 3), np.uint8),
-        {"A": receptive_field(layer_configs["A"])},
-        config="A",
-        layer="conv2_1",
-    )
-    # conv2_1 of A follows one 3x3 layer and one pool: 3, then 4, then 4 + 2 * 2 pixels
-    assert "A, conv2_1: field 8x8 px, jump 2 px" in page
-    assert "{{" not in page
+@pytest.mark.parametrize(("configs", "opened"), [("AD", "D"), ("A", "A")])
+def test_explorer_opens_two_thirds_down_d_or_the_first(configs, opened):
+    chains = {name: receptive_field(layer_configs[name]) for name in configs}
+    image = np.zeros((224, 224, 3), np.uint8)
+    page = plots.receptive_field_explorer(image, chains, credit="<b>me</b>")
+    # A's fields are 3, 4 (pool), 8, 10, 18, 26, 30, 46, 62 and four more; D's, 3, 5, 6, 10, 14, 16,
+    # 24, 32, 40, 44, 60, 76, 92 and five more
+    layer, field = {"A": ("conv4_2", 62), "D": ("conv4_3", 92)}[opened]
+    assert f"<output>{opened}, {layer}: field {field}x{field} px.</output>" in page
+    assert "<p><b>me</b></p>" in page and "{{" not in page
 
 
-@pytest.mark.parametrize(
-    ("size", "layer", "message"),
-    [((32, 30), "pool5", "square, got 32x30"), ((32, 32), "conv9_1", "no layer 'conv9_1'")],
-)
-def test_explorer_refuses_what_it_cannot_show(size, layer, message):
-    image, chains = np.zeros((*size, 3), np.uint8), {"A": receptive_field(layer_configs["A"])}
-    with pytest.raises(ValueError, match=message):
-        plots.receptive_field_explorer(image, chains, config="A", layer=layer)
+def test_explorer_refuses_an_image_that_is_not_square():
+    image, chains = np.zeros((32, 30, 3), np.uint8), {"A": receptive_field(layer_configs["A"])}
+    with pytest.raises(ValueError, match="square, got 32x30"):
+        plots.receptive_field_explorer(image, chains)
 
 
 def test_rows_begin_at_the_top_and_leave_gaps_where_a_value_is_missing():
@@ -47,7 +43,17 @@ def test_rows_begin_at_the_top_and_leave_gaps_where_a_value_is_missing():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["first", "second"]
     low, high = axis.get_ylim()
     assert low > high
-    assert [list(line.get_xdata()) for line in axis.lines] == [[1.0], [2.0, 3.0]]
+    drawn = [line.get_xdata() for line in axis.lines]
+    np.testing.assert_array_equal(drawn, [[1, np.nan], [2, 3]])  # a NaN is not drawn
+    assert not axis.texts
+    first, second = (line.get_ydata() for line in axis.lines)
+    assert first[0] < second[0] and second[1] == 1  # beside one another; alone in the middle
+
+
+def test_rows_write_each_value_there_is_in_the_format_given():
+    _, axis = plt.subplots()
+    plots.dot_rows(axis, ["first", "second"], {"a": [1.0, None]}, value_format=".2f")
+    assert [text.get_text() for text in axis.texts] == ["1.00"]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -61,6 +67,27 @@ def test_images_are_stretched_each_to_its_own_range(channels):
 
 def test_boxes_lie_where_centre_and_size_put_them():
     boxes = torch.tensor([[10.0, 20.0, 8.0, 4.0]])
-    figure = plots.boxes_on_images(torch.rand(1, 1, 32, 32), {"true": boxes})
+    figure = plots.boxes_on_images(torch.rand(1, 1, 32, 32), {"true": boxes}, ["one"])
+    assert figure.axes[0].get_title() == "one"
     (patch,) = figure.axes[0].patches
-    assert (*patch.get_xy(), patch.get_width(), patch.get_height()) == (6, 18, 8, 4)
+    left, _, _, top = figure.axes[0].images[0].get_extent()  # where the corner's pixel begins
+    assert (patch.get_x() - left, patch.get_y() - top) == (6, 18)
+    assert (patch.get_width(), patch.get_height()) == (8, 4)
+
+
+def history(part, epochs=2):
+    row = {"train_loss": 1.0, "learning_rate": 0.1, f"{part}_loss": 2.0, f"{part}_error": 50.0}
+    return [{"epoch": epoch, **row} for epoch in range(1, epochs + 1)]
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_training_curves_are_labelled_by_what_the_rows_hold(part):
+    losses, errors = plots.training_curves([history(part)] * 3).axes
+    assert [text.get_text() for text in losses.get_legend().get_texts()] == ["training", part]
+    assert f"the {part} set" in errors.get_title()
+    assert all(list(line.get_ydata()) == [50, 50] for line in errors.lines)
+
+
+def test_training_curves_of_rows_without_an_error_are_refused():
+    with pytest.raises(ValueError, match="give `fit` a validation set"):
+        plots.training_curves([history("other")])

@@ -1,9 +1,8 @@
 """What the checks of all lessons share: reading the text files, judging numbers and functions.
 
-What a reader is told stands in `<stem>.txt`; the head of `base.txt` explains the form. An exercise
-that asks for a number worked out there needs no Python. Another has a function in `<stem>.py`,
-marked `@exercise("2.5")`: of the answer, it returns the values of the names in the text, and the
-number to be judged as "number". What it finds wrong early it returns alone.
+What a reader is told stands in `<stem>.txt`; the head of `base.txt` explains the form. Where a
+value takes code, `<stem>.py` has a function marked `@exercise("2.5")`: of the answer, it returns
+the values of the names in the text, and the number to be judged as "number".
 """
 
 import functools
@@ -64,11 +63,10 @@ def look_up(name: str, values: Values) -> str | None:
     if fits(right, values):
         return None
     if "number" in values:
-        first = re.split(r" or | \+- ", right)[0]
-        values = {**values, "value": float(evaluate(first, values))}
+        values = {**values, "value": float(evaluate(re.split(r" or | \+- ", right)[0], values))}
     rows = mistakes + tables()["any"]
     sentences = (sentence for condition, sentence in rows if fits(condition, values))
-    return next(sentences, otherwise).format_map(values)
+    return str(evaluate(f"f{next(sentences, otherwise)!r}", values))  # the text, as an f-string
 
 
 def fits(condition: str, values: Values) -> bool:
@@ -84,10 +82,9 @@ def fits(condition: str, values: Values) -> bool:
         except NameError:
             return False
         if isinstance(value, int | float) and not isinstance(value, bool):
-            if margin or isinstance(value, int):
-                value = abs(number - value) <= float(margin or 0.01)
-            else:
-                value = math.isclose(number, value, rel_tol=0.02)
+            absolute = float(margin or (0.01 if isinstance(value, int) else 0))
+            relative = 0 if absolute else 0.02
+            value = math.isclose(number, value, rel_tol=relative, abs_tol=absolute)
         if value:
             return True
     return False
@@ -103,7 +100,7 @@ def a_number(answer: Any) -> Values:
     if getattr(answer, "shape", None) is not None and math.prod(answer.shape) == 1:
         answer = answer.item()
     if isinstance(answer, bool) or not isinstance(answer, int | float):
-        raise NotYet({"no_number": True, "kind": type(answer).__name__})
+        raise NotYet({"kind": type(answer).__name__})
     if not abs(answer) < 1e300:  # a NaN is not below either
         raise NotYet({"huge": True})
     return {"number": answer}
@@ -120,14 +117,11 @@ def call(function: Any, *arguments: Any, shape: Any = None, **known: Any) -> Any
     try:
         result = function(*arguments)
     except Exception as error:
-        raise NotYet(
-            {"fails": True, "failure": f"{type(error).__name__}: {error}", **known}
-        ) from None
+        raise NotYet({"failure": f"{type(error).__name__}: {error}", **known}) from None
     if shape and not hasattr(result, "detach"):
-        kind = "None: end it with a return" if result is None else type(result).__name__
-        raise NotYet({"no_tensor": True, "kind": kind})
+        raise NotYet({"returned": type(result).__name__})
     if shape and result.shape != shape:
-        raise NotYet({"other_shape": True, "wanted": tuple(shape), "shape": tuple(result.shape)})
+        raise NotYet({"wanted": tuple(shape), "found": tuple(result.shape)})
     return result
 
 

@@ -11,17 +11,16 @@ def _five_by_five_twin(answer: object) -> Values:
     try:
         layers = get_layers(answer)
     except ValueError as error:
-        return {"unreadable": True, "error": error}
-    blocks = layer_configs["B"][::3]  # the first layer of each: two convolutions and a pool
-    twin = [entry for layer in blocks for entry in ((5, layer[1]), "M")]
+        return {"error": error}
+    firsts = layer_configs["B"][::3]  # of each block: two convolutions and a pool
+    twin = [entry for layer in firsts for entry in ((5, layer[1]), "M")]
     kernels = [layer[0] for layer in layers if layer != "M"]
     return {
         "right": answer == twin,
         "in_lists": layers == twin,
         "pools": layers.count("M"),
-        "wanted": len(blocks),
         "small": 3 in kernels,
-        "many": len(kernels) > len(blocks),
+        "convolutions": len(kernels),
     }
 
 

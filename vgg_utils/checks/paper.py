@@ -6,14 +6,6 @@ from typing import Any
 from vgg_utils.checks.base import Values, a_number, exercise
 from vgg_utils.records import load_record
 
-JITTER = "[256;512]"
-
-
-def errors(table: str, key: str = "top1_val", **wanted: Any) -> float:
-    """Return an error of the first row of a table of the paper with the wanted fields, percent."""
-    rows: list[dict[str, Any]] = load_record("paper")[table]["rows"]
-    return next(float(row[key]) for row in rows if all(row[k] == v for k, v in wanted.items()))
-
 
 @exercise("1.1")
 def _greatest_gain_from_jitter(answer: Any) -> Values:
@@ -25,49 +17,40 @@ def _greatest_gain_from_jitter(answer: Any) -> Values:
     if net not in ("C", "D", "E"):
         return {"other_net": True}
 
-    def gain(net: str, key: str = "top5_val", table: str = "table3", scale: str = "384") -> float:
-        before, after = (errors(table, key, config=net, train_S=s) for s in (scale, JITTER))
-        return before - after
+    def gain(key: str = "top5_val", table: str = "table3", scale: str = "384") -> float:
+        rows = load_record("paper")[table]["rows"]
+        errors = {row["train_S"]: float(row[key]) for row in rows if row["config"] == net}
+        return errors[scale] - errors["[256;512]"]
 
-    best = max("CDE", key=gain)
     return {
         **a_number(points),
-        "right": gain(net) if net == best else math.nan,
         "net": net,
-        "gain": gain(net),
-        "greatest": gain(best),
-        "top1": gain(net, "top1_val"),
-        "from_256": gain(net, scale="256"),
-        "table4": gain(net, table="table4"),
-        "before": errors("table3", "top5_val", config=net, train_S="384"),
+        "gain": gain(),
+        "top1": gain("top1_val"),
+        "from_256": gain(scale="256"),
+        "table4": gain(table="table4"),
     }
 
 
 @exercise("1.3")
 def _single_nets_better_than_seven(answer: Any) -> Values:
-    if not isinstance(answer, list | tuple | set) or not all(
-        isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(p, str) for p in pair)
-        for pair in answer
-    ):
+    try:
+        given = {(config, evaluation) for config, evaluation in answer}
+    except (TypeError, ValueError):
         return {"no_pairs": True}
-    rows = load_record("paper")["table5"]["rows"]
-    top1, top5, test = (
-        errors("table6", key, stage="ILSVRC submission")
-        for key in ("top1_val", "top5_val", "top5_test")
-    )
+    rows, fused = (load_record("paper")[table]["rows"] for table in ("table5", "table6"))
+    (seven,) = (row for row in fused if row["stage"] == "ILSVRC submission")
 
     def below(bound: float, key: str = "top5_val") -> set[tuple[str, str]]:
         return {(row["config"], row["evaluation"]) for row in rows if row[key] < bound}
 
-    given, right, nets = {tuple(pair) for pair in answer}, below(top5), below(math.inf)
     return {
         "given": given,
-        "right": right,
-        "turned": given & {(evaluation, config) for config, evaluation in nets},
-        "nets": nets,
-        "example": min(nets),
-        "with_equal": below(math.nextafter(top5, math.inf)),
-        "by_test": below(test),
-        "test": test,
-        "by_top1": below(top1, "top1_val"),
+        "turned": given & {(row["evaluation"], row["config"]) for row in rows},
+        "nets": below(math.inf),
+        "right": below(seven["top5_val"]),
+        "with_equal": below(math.nextafter(seven["top5_val"], math.inf)),
+        "by_test": below(seven["top5_test"]),
+        "test": seven["top5_test"],
+        "by_top1": below(seven["top1_val"], "top1_val"),
     }

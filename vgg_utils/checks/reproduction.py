@@ -24,12 +24,12 @@ def _verdict(answer: Any) -> Values:
     for changes, paper in CASES:
         mean, error = sum(changes) / len(changes), stats.sem(changes)
         low, high = stats.t.interval(0.95, len(changes) - 1, loc=mean, scale=error)
-        wanted = "agrees" if mean * paper > 0 else "disagrees"
-        wanted = "cannot tell" if low <= 0 <= high else wanted
-        case: Values = {"changes": changes, "paper": paper}
+        verdict = "agrees" if mean * paper > 0 else "disagrees"
+        verdict = "cannot tell" if low <= 0 <= high else verdict
+        case = {"changes": changes, "paper": paper, "low": low, "high": high, "verdict": verdict}
         got = call(answer, list(changes), paper, **case)
-        if got != wanted:
-            return {"right": False, "got": got, "wanted": wanted, "low": low, "high": high, **case}
+        if got != verdict:
+            return {"got": got, **case}
     return {"right": True}
 
 
@@ -38,11 +38,8 @@ def _seeds_for_a_margin(answer: object) -> Values:
     from scipy import stats
 
     values = a_number(answer)
-    seeds = round(values["number"])
-    if seeds != values["number"] or not 2 <= seeds < 1000:
-        return values
-    margin = stats.t.ppf(0.975, seeds - 1) * 1.5 / math.sqrt(seeds)
-    return {**values, "seeds": seeds, "margin": margin}
+    seeds = max(values["number"], 2)  # of fewer the text speaks without a margin
+    return {**values, "margin": stats.t.ppf(0.975, seeds - 1) * 1.5 / math.sqrt(seeds)}
 
 
 @exercise("7.3")

@@ -1,8 +1,29 @@
-"""The exercise on the top-k error (chapter 5)."""
+"""Exercises on mirroring and on the top-k error (chapter 5)."""
 
 from typing import Any
 
 from vgg_utils.checks.base import Values, a_number, call, exercise, look_up
+
+
+@exercise("5.2")
+def _mirror(answer: object) -> Values:
+    import torch
+
+    batch = torch.rand(200, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    runs = [call(answer, batch.clone(), shape=batch.shape) for _ in range(4)]
+
+    def like(expected: torch.Tensor) -> torch.Tensor:
+        return (runs[0] == expected).flatten(1).all(dim=1)  # (N,)
+
+    kept, mirrored = like(batch), like(batch.flip(3))
+    return {
+        "drawn": not all(torch.equal(run, runs[0]) for run in runs),
+        "upside_down": like(batch.flip(2)).any(),
+        "colours_turned": like(batch.flip(1)).any(),
+        "known": (kept | mirrored).all(),
+        "alike": kept.all() or mirrored.all(),
+        "share": mirrored.float().mean().item(),
+    }
 
 
 @exercise("5.3")
@@ -15,8 +36,6 @@ def _top_k(answer: Any) -> Values:
     values: Values = {}
     for k in (1, 5):
         got = call(answer, scores, labels, k, k=k)
-        if got is None:
-            return {"nothing": True}
         if getattr(got, "shape", ()):
             return {"shape": tuple(got.shape)}
         error = 100 - 100 * top_k_accuracy_score(labels, scores, k=k, labels=range(10))
