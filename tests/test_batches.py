@@ -133,7 +133,7 @@ def test_images_in_memory_lie_on_the_device_if_half_its_free_memory_holds_them(m
 
 
 def test_augment_belongs_to_images_in_memory():
-    with pytest.raises(ValueError, match=r"augment is for images in memory.*in its own transform"):
+    with pytest.raises(ValueError, match=r"augment is for images in memory.*own transform"):
         fit(small_net(), Pairs(*tensors()), augment=lambda images: images, progress=False)
 
 

@@ -21,8 +21,8 @@ from vgg_utils.images import check_float_images
 def random_shift(images: Tensor, pixels: int, fill: float = 0.0) -> Tensor:
     """Move each image by its own random offset of at most `pixels` each way.
 
-    The small-image form of the paper's random crop (Sect. 3.1): pad with `fill`, then cut a window
-    of the original size. Raises ValueError for a negative number of pixels.
+    The small-image form of the paper's random crop (Sect. 3.1): pad with `fill`, cut a window of
+    the original size. Raises ValueError for a negative number of pixels.
     """
     check_float_images(images, "(N, C, H, W)")
     if pixels < 0:
@@ -108,9 +108,8 @@ def colour_statistics(images: Iterable[Tensor]) -> ColourStatistics:
 def pca_lighting(images: Tensor, colours: ColourStatistics, std: float = 0.1) -> Tensor:
     """Add to each image (N, 3, H, W) one random colour along the training set's components.
 
-    Krizhevsky et al. (2012), Sect. 4.1, whom the paper follows: sum of p_i alpha_i lambda_i, with
-    directions p_i, variances lambda_i (of pixels from 0 to 1), and alpha_i normal, of deviation
-    `std`, drawn once for an image.
+    Krizhevsky et al. (2012), Sect. 4.1: sum of p_i alpha_i lambda_i, with directions p_i, variances
+    lambda_i (of pixels from 0 to 1), and alpha_i normal, of deviation `std`, drawn for each image.
     """
     check_float_images(images, "(N, 3, H, W)")
     shifts = (std * torch.randn(len(images), 3) * colours.variances) @ colours.directions.T

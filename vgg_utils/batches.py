@@ -44,10 +44,7 @@ class Batches:
         return f"{(len(self), *image.shape)}, labels {zlib.crc32(content):08x}"
 
     def training(self, batches: list[torch.Tensor], place: Place, first: int) -> Stream:
-        """Yield, for each batch of indices, this process's shard of it.
-
-        `first` is the number of the first of these batches in the epoch.
-        """
+        """Yield this process's shard of each batch; `first` is the number of the first."""
         for images, labels in self._read([shard(index) for index in batches], place):
             yield images, labels.to(self.device, non_blocking=True)
 
@@ -88,10 +85,9 @@ class FromDataset(Batches):
     """Batches of a data set that reads its images one by one; each process reads its shard alone.
 
     An image's random numbers follow from seed, epoch and index alone, whoever reads it and when.
-    `name` and `classes` are for errors.
     """
 
-    name: str
+    name: str  # of the set, for errors
     classes: int
     num_workers: int
 
@@ -158,8 +154,7 @@ def draw_from(
         # Testing four times as many takes less memory still than a step of training.
         return FromMemory(data, device, 4 * batch_size, augment)
     if augment is not None:
-        cure = "a data set that reads its images augments them in its own transform"
-        raise ValueError(f"augment is for images in memory; {cure}")
+        raise ValueError("augment is for images in memory: put it into the set's own transform")
     if num_workers is None:
         allowed = getattr(os, "sched_getaffinity", None)  # fewer cores than there are, on Linux
         cores = len(allowed(0)) if allowed else os.cpu_count() or 1

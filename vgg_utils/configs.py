@@ -1,6 +1,4 @@
-"""The six configurations of Table 1 as data, and what arithmetic alone says of them.
-
-Nothing here needs PyTorch.
+"""The six configurations of Table 1 as data, and what arithmetic says of them without PyTorch.
 
 Source: Simonyan and Zisserman, arXiv:1409.1556, Sect. 2.1, Tables 1 and 2.
 """
@@ -56,10 +54,8 @@ def get_layers(layer_config: str | Sequence[LayerSpec], width: float = 1.0) -> l
     """Return a configuration's layers, checked, from its name or from a list of one's own.
 
     Names are those of `layer_configs` and torchvision's "vgg11" to "vgg19", with or without "_bn".
-    `width` multiplies every channel count (rounded, at least 1).
-
-    Raises ValueError for an unknown name, something that is no list, a malformed entry (named with
-    its position) or a width that is not a positive number.
+    `width` multiplies every channel count (rounded, at least 1). Raises ValueError for an unknown
+    name, no list, a malformed entry (named with its position), a width that is not positive.
     """
     if isinstance(layer_config, str):
         name = _TORCHVISION.get(layer_config.removesuffix("_bn"), layer_config)
@@ -131,9 +127,9 @@ def summarise(
     """Count what every layer holds and does for one image, without building a tensor.
 
     The first row is the input itself. `image_size` is a side in pixels or (height, width). The
-    keyword arguments are those of `VGGNet`; with `batch_norm`, or a name that ends in "_bn", each
-    normalisation has its own row. A row `avgpool` appears only where the pooling to `pool_size`
-    changes the map, which at 224 pixels it does not (the paper has no such layer).
+    keyword arguments are those of `VGGNet`. Each batch normalisation (with `batch_norm`, or a name
+    in "_bn") has its own row, and `avgpool` where it changes the map, which at 224 pixels it does
+    not (the paper has no such layer).
 
     With `dense` the rows are those of the fully convolutional form (Sect. 3.2): no average, and
     fc6 to fc8 at every place of the map where a window of `pool_size` fits. Their parameters stay.
@@ -167,8 +163,7 @@ def summarise(
         elif not isinstance(entry, str):
             kernel_size, out_channels = entry
             weights = kernel_size**2 * channels * out_channels
-            parameters = weights + out_channels
-            macs = weights * height * width_px
+            parameters, macs = weights + out_channels, weights * height * width_px
             shape = (out_channels, height, width_px)
         rows.append(LayerSummary(name, shape, parameters, macs, math.prod(shape)))
         if batch_norm and not isinstance(entry, str):

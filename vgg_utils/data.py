@@ -108,9 +108,8 @@ Data = TypeVar("Data", ImageData, ImageFiles)
 def hold_out(data: Data, share: float = 0.1, *, seed: int = 0) -> Data:
     """Return the data with that share of each class of `train` moved to `validation`.
 
-    Which images go depends on `seed` alone. Files held out are seen without augmentation; `test`
-    and `mean` stay. Raises ValueError for a share beyond 0 to 1, where a class would have no image
-    on one side, and for data that have a validation set.
+    Which go depends on `seed` alone; files held out are not augmented. Raises ValueError for a
+    share beyond 0 to 1, one that leaves a class no image, and data with a validation set.
     """
     if data.validation is not None:
         raise ValueError("these data have a validation set already: there is nothing to hold out")
@@ -132,12 +131,11 @@ def load_dataset(
 ) -> ImageData | ImageFiles:
     """Return a data set by its name, as a command line gives it.
 
-    `name` is one of `DATASETS` or the path of a folder for `load_folder`; one that bears the name
-    of a data set is reached as "./digits". Downloads go to `root`. `size` is the side of the images
-    in pixels: by default 32 for the digits, 64 for scenes, 224 for photographs; CIFAR-10 has 32.
-    `scale` is the range of the digit's side in scenes, and of S in photographs (`load_folder`).
-    `seed` is of the digits' split, or of the scenes. Raises ValueError for an unknown name or a
-    setting that the data set does not have; DownloadError if it cannot be downloaded.
+    `name` is one of `DATASETS`, or the path of a folder for `load_folder` (one of the same name is
+    "./digits"). Downloads go to `root`. `size` is the side of the images in pixels: by default 32
+    for digits and CIFAR-10 (always), 64 for scenes, 224 for photographs. `scale` is the range of
+    the digit's side in scenes, of S in photographs. `seed` is of the digits' split or the scenes.
+    Raises ValueError for an unknown name or a setting the data set does not have; DownloadError.
     """
     given = {"size": size, "scale": scale}
     options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
@@ -155,8 +153,7 @@ def load_dataset(
         return load_imagenette(root, **options)
     if Path(name).exists():
         return load_folder(name, **options)
-    known = ", ".join(DATASETS)
-    raise ValueError(f"unknown data set {name!r}: use one of {known}, or the path of {LAYOUT}")
+    raise ValueError(f"unknown data set {name!r}: use one of {DATASETS}, or the path of {LAYOUT}")
 
 
 def load_digits(size: int = 32, *, test_size: int = 500, seed: int = 0) -> ImageData:
@@ -190,12 +187,11 @@ def load_cifar10(root: str | Path = "data") -> ImageData:
     """
     from torchvision.datasets import CIFAR10
 
-    root, checksum = Path(root), f"md5:{CIFAR10.tgz_md5}"
+    folder, checksum = Path(root) / CIFAR10.base_folder, f"md5:{CIFAR10.tgz_md5}"
     try:
         halves = [CIFAR10(str(root), train=train) for train in (True, False)]
     except RuntimeError:  # not there, or not whole
-        archive = _obtain(CIFAR10.filename, CIFAR10_ADDRESSES, checksum, root)
-        unpack(archive, root / CIFAR10.base_folder)
+        _obtain(CIFAR10.filename, CIFAR10_ADDRESSES, checksum, folder)
         halves = [CIFAR10(str(root), train=train) for train in (True, False)]
     images = (torch.from_numpy(half.data).permute(0, 3, 1, 2).float() / 255 for half in halves)
     train, test = zip(images, (torch.tensor(half.targets) for half in halves), strict=True)
@@ -217,8 +213,7 @@ def load_imagenette(
     version, folder, checksum = IMAGENETTE[side]
     path = Path(root) / folder
     if not path.exists():
-        address = f"{IMAGENETTE_HOME}{folder}.tgz"
-        unpack(_obtain(f"{folder}.tgz", [address], checksum, Path(root)), path)
+        _obtain(f"{folder}.tgz", [f"{IMAGENETTE_HOME}{folder}.tgz"], checksum, path)
     names = [synonyms[0] for synonyms in Imagenette(str(root), "train", size=version).classes]
     return load_folder(path, size=size, scale=scale)._replace(classes=names)  # in the same order
 
@@ -229,10 +224,9 @@ def load_folder(
     """Return the images of path/train and path/test, in each one folder for every class.
 
     Those of path/val are the validation set or, where there is no path/test, the test set. `size`
-    is the side of the crop in pixels, `scale` S_min and S_max of the training images
-    (`random_scale_crop`; by default both are 8/7 of the crop, as the paper's 256 is to 224). Other
-    images are rescaled to Q = (S_min + S_max) / 2. Raises ValueError, with the reason, for folders
-    that cannot teach; reading a broken image raises OSError.
+    is the side of the crop in pixels, `scale` S_min and S_max of training (by default both are 8/7
+    of the crop, as the paper's 256 is to 224); other images are rescaled to their mean, Q. Raises
+    ValueError for folders that cannot teach; reading a broken image raises OSError.
     """
     scale, path = training_scale(size, scale), Path(path)
     parts = [part for part in ("train", "val", "test") if (path / part).is_dir()]
@@ -258,10 +252,7 @@ def load_folder(
 
 
 def _files_by_class(folder: Path) -> dict[str, list[str]]:
-    """Return the image files of each class; raise ValueError for a folder that cannot teach.
-
-    What glob calls hidden, a name that begins with a dot, is passed over.
-    """
+    """Return the image files, none hidden, of each class; ValueError where that cannot teach."""
     names = sorted(glob.glob("*", root_dir=folder))
     if loose := [name for name in names if name.lower().endswith(SUFFIXES)]:
         raise ValueError(f"{folder} holds {loose[0]}: move each image into a folder of its class")
@@ -283,15 +274,14 @@ def _files_by_class(folder: Path) -> dict[str, list[str]]:
     return files
 
 
-def _obtain(file: str, addresses: Sequence[str], checksum: str, root: Path) -> Path:
-    """Download to root, from the reader's own mirrors first; on failure offer what needs none."""
-    mirrors = os.environ.get("VGG_UTILS_MIRRORS", "").split()
-    own = [f"{mirror.rstrip('/')}/{file}" for mirror in mirrors]
+def _obtain(file: str, addresses: Sequence[str], checksum: str, folder: Path) -> None:
+    """Make `folder` of an archive beside it, downloaded from the reader's own mirrors first."""
+    own = [f"{one.rstrip('/')}/{file}" for one in os.environ.get("VGG_UTILS_MIRRORS", "").split()]
     try:
-        return fetch([*own, *addresses], root / file, checksum=checksum)
+        unpack(fetch([*own, *addresses], folder.parent / file, checksum=checksum), folder)
     except DownloadError as error:
         raise DownloadError(
-            f"{error}\nYou can try again, put the file at {root / file} yourself, or set "
+            f"{error}\nYou can try again, put the file at {folder.parent / file} yourself, or set "
             "VGG_UTILS_MIRRORS to the address of a folder that holds it.\n"
             "No network is needed for the embedded data: use dataset='digits' or 'scenes'."
         ) from None

@@ -20,10 +20,7 @@ Square = tuple[int, int, int]  # top, left and side in pixels
 
 @cache
 def split_digits(test_size: int, seed: int) -> tuple[torch.Tensor, ...]:
-    """Return digits (1797, 1, 8, 8) from 0 to 1, labels, and the indices for training and test.
-
-    The split depends on `seed` alone and holds each class in the same share on both sides.
-    """
+    """Return digits (1797, 1, 8, 8) from 0 to 1, labels, and indices of halves split by class."""
     from sklearn.datasets import load_digits as bundled_digits
     from sklearn.model_selection import train_test_split
 
@@ -60,11 +57,10 @@ def digit_scenes(
 ) -> DigitScenes:
     """Draw scenes: one real digit each, at a random scale and place, among pieces of others.
 
-    The side of the digit is a whole number of pixels, uniform from scale[0] to scale[1]; its place
-    is uniform over those that keep it on the canvas: of the way from the middle to each edge
-    `spread` is the share that is used. A distractor is a quarter of some digit, at most half as
-    tall as the smallest digit's square, so none can be read as a digit; it touches neither the
-    digit nor another piece, and is left out where there is no room.
+    The digit's side in pixels is uniform from scale[0] to scale[1], its place uniform over the
+    canvas; `spread` is the share used of the way from the middle to each edge. A distractor is a
+    quarter of some digit, at most half as tall as the smallest digit's square, so none can be read
+    as a digit; it touches nothing else, and is left out where there is no room.
 
     Scene i depends on `seed`, `train` and the settings, not on `count`. Training and test have
     disjoint originals, those of `load_digits()`. Raises ValueError for settings that cannot be.

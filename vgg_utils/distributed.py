@@ -1,7 +1,4 @@
-"""What several processes need to train as one: a shard each, means over all, rank 0 first.
-
-Everything works alike with a single process, where torch.distributed has not been initialised.
-"""
+"""What several processes (or one, without torch.distributed) need to train as one."""
 
 from __future__ import annotations
 
@@ -54,17 +51,20 @@ def broadcast_buffers(model: nn.Module) -> None:
             dist.broadcast(buffer, 0)
 
 
+def _attempt(task: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """Return what a task returns or None, and the error that it raises or None."""
+    try:
+        return task(), None
+    except Exception as error:
+        return None, error
+
+
 def on_rank_zero(task: Callable[[], Any]) -> Any:
     """Run `task` on rank 0 and return its result on all; an error there is raised on all."""
     rank, world_size = rank_and_world_size()
     if world_size == 1:
         return task()
-    outcome: list[Any] = [None, None]  # the result, or the error
-    if rank == 0:
-        try:
-            outcome[0] = task()
-        except Exception as error:
-            outcome[1] = error
+    outcome: list[Any] = list(_attempt(task) if rank == 0 else (None, None))
     dist.broadcast_object_list(outcome)
     if outcome[1] is not None:
         raise outcome[1]
@@ -85,12 +85,7 @@ def rank_zero_first(task: Callable[[], Any]) -> Any:
     my_turn = 0 if rank == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
     result = None
     for turn in range(3):
-        error: Exception | None = None
-        if turn == my_turn:
-            try:
-                result = task()
-            except Exception as caught:
-                error = caught
+        result, error = _attempt(task) if turn == my_turn else (result, None)
         errors: list[Any] = [None] * world_size
         dist.all_gather_object(errors, error, group=waiting)
         for error in filter(None, errors):

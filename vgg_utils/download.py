@@ -31,13 +31,11 @@ def fetch(
 ) -> Path:
     """Download one file and return its path; a file already there and right is not fetched again.
 
-    Arguments:
-        addresses: http or https, of copies of the same file, tried in turn.
-        path: where the file goes, once it is whole and checked. Until then it is `path` + ".part";
-            when a download breaks off, the next try asks for the rest alone (HTTP Range).
-        checksum: such as "md5:c58f...", by any algorithm of hashlib.
-        timeout: seconds without a byte after which a server counts as stalled.
-        attempts: tries at one address, as long as each brings the file further.
+    The addresses (http or https) are of copies of the same file, tried in turn; each is asked up to
+    `attempts` times, as long as each time brings the file further. Until it is whole and has the
+    `checksum` ("md5:c58f...", or another algorithm of hashlib), the file is `path` + ".part"; after
+    a break the rest alone is asked for (HTTP Range). After `timeout` seconds without a byte a
+    server counts as stalled.
 
     One process at a time may fetch the same path. Raises DownloadError if no address gives the
     file, ValueError for an address of another kind, and OSError if the disk does not take it.
@@ -94,15 +92,13 @@ def _receive(address: str, part: Path, checksum: str, timeout: float) -> None:
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise DownloadError("the server sent another part of the file than asked for")
-        full = None if response.length is None else start + response.length
-        bar = tqdm(
-            desc=part.stem, total=full, initial=start, unit="B", unit_scale=True, leave=False
-        )
+        end = None if response.length is None else start + response.length
+        bar = tqdm(desc=part.stem, total=end, initial=start, unit="B", unit_scale=True, leave=False)
         with part.open("ab" if start else "wb") as file, bar:
             while piece := _ask(lambda: response.read1(1 << 18), part, timeout):
                 bar.update(file.write(piece))
-    if full is not None and _size(part) < full:
-        raise DownloadError(f"cut off after {_size(part)} of {full} bytes")
+    if end is not None and _size(part) < end:
+        raise DownloadError(f"cut off after {_size(part)} of {end} bytes")
     if not _matches(part, checksum):
         part.unlink()
         raise DownloadError(f"sent other bytes than expected (not those of {checksum})")

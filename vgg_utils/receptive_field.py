@@ -19,8 +19,7 @@ from vgg_utils.configs import get_layers, positive
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# The layers that slide a window, and those that stay at one place of the map and so change neither
-# the field nor the grid: entries of a configuration and modules of torch.nn. No other will do.
+# The layers that slide a window, and those that change neither the field nor the grid.
 _POOLS = {"M"} | {f"{kind}Pool{n}d" for kind in ("Avg", "LP", "Max") for n in (1, 2, 3)}
 _WINDOWS = {"Conv1d", "Conv2d", "Conv3d"} | _POOLS
 _POINTWISE = (
@@ -64,10 +63,9 @@ def receptive_field(layers: str | Iterable[Any]) -> list[ReceptiveField]:
     """Follow the receptive field through a chain of layers; one row per layer with a window.
 
     The chain is a configuration's name, or layers in order: each a `Layer`, an entry of
-    `layer_configs`, a convolution or a max-, average or LP-pool of torch.nn, a layer of torch.nn
-    that stays at its place (activation, batch or local response normalisation, dropout), or a
-    Sequential of these, such as `net.features`. A subclass counts as the layer that it is derived
-    from if it leaves `forward` alone.
+    `layer_configs`, a convolution or a max-, average or LP-pool of torch.nn, one that stays at its
+    place (activation, batch or local response normalisation, dropout), or a Sequential of these,
+    such as `net.features`. A subclass counts as its base if it leaves `forward` alone.
 
     With k' = d(k - 1) + 1 the width of a window of dilation d:
         field_l = field_(l-1) + (k'_l - 1) jump_(l-1)
@@ -154,11 +152,10 @@ def gradient_probe(
     """Ask the module itself which input pixels one output unit sees.
 
     A copy gets positive weights, average pools for max-pools (modules, not calls of `F.max_pool2d`)
-    and no activations, so that no path from a pixel to the unit can cancel or be switched off; then
-    the unit's gradient on a square image is positive exactly where it looks. Returns its magnitude,
-    summed over channels: (image_size, image_size). `unit` is (row, column), by default the middle.
-    Raises ValueError for a max-pool without an averaging twin (dilated, fractional), a module that
-    cannot take the image or puts out no map, and a unit outside of the map.
+    and no activations, so that no path from a pixel to the unit can cancel or be switched off; its
+    gradient is positive exactly where it looks. Returns the magnitude, summed over channels:
+    (image_size, image_size). `unit` is (row, column), by default the middle. Raises ValueError for
+    a dilated or fractional max-pool, no map for such an image, and a unit outside of the map.
     """
     import torch
 

@@ -77,8 +77,7 @@ def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> Look:
     if known is not None:
         check_labels(known, name, classes)
         if name == "training set" and count > 1 and bool((known == known[0]).all()):
-            alike = f"all {count} training images have label {known[0]}"
-            raise ValueError(f"{alike}: there is nothing to learn")
+            raise ValueError(f"all {count} training images have label {known[0]}: nothing to learn")
     finite = images.flatten(1).isfinite().all(dim=1)
     if not finite.all():
         bad = chosen[int((~finite).nonzero()[0])]
@@ -156,8 +155,7 @@ def split_off(data: Dataset[Any], share: float, seed: int) -> tuple[Any, Any]:
         members = (labels == label).nonzero().flatten().cpu()
         count = max(1, round(share * len(members)))
         if count == len(members):
-            found = f"class {label} has {count} image{'s' * (count > 1)}"
-            raise ValueError(f"{found}: too few to hold some out")
+            raise ValueError(f"class {label} has too few images to hold some out: {count}")
         held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     if isinstance(data, TensorDataset):
         return TensorDataset(*data[~held_out]), TensorDataset(*data[held_out])
@@ -178,18 +176,16 @@ def collate(pairs: Sequence[tuple[int, Any]], name: str) -> tuple[torch.Tensor, 
             raise ValueError(f"entry {this} must be a pair (image, label), is {_kind(pair)}")
         image, label = pair
         if not torch.is_tensor(image):
-            cure = "a transform that makes tensors, such as torchvision.transforms.ToTensor()"
-            raise ValueError(f"image {this} is {_kind(image)}: give the data set {cure}")
+            cure = "give the data set a transform such as torchvision.transforms.ToTensor()"
+            raise ValueError(f"image {this} is {_kind(image)}: {cure}")
         if images and image.shape != images[0].shape:
             sizes = f"{tuple(image.shape)}, and image {pairs[0][0]} {tuple(images[0].shape)}"
-            cure = "resize or crop all to one size in its transform"
-            raise ValueError(f"image {this} is {sizes}: {cure}")
+            raise ValueError(f"image {this} is {sizes}: resize or crop all to one size")
         try:
             labels.append(operator.index(label))
         except TypeError:
-            wanted = "a whole number, the class counted from 0"
             found = f"the label of image {this} is {_kind(label)}"
-            raise ValueError(f"{found}: it must be {wanted}") from None
+            raise ValueError(f"{found}: it must be a whole number, counted from 0") from None
         images.append(image)
     return torch.stack(images), torch.tensor(labels)
 
