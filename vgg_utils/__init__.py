@@ -16,25 +16,19 @@ if TYPE_CHECKING:  # a type checker would take the file for it
 
 __version__ = "0.1.0"
 
-_files = {
-    "VGGNet": "model",
-    "classify": "trained",
-    "evaluate": "evaluation",
-    "fit": "training",
-    "fully_convolutional": "model",
-    "grad_cam": "inside",
-    "layer_configs": "configs",
-    "load_dataset": "data",
-    "load_folder": "data",
-    "load_trained": "trained",
-    "make_layer": "model",
-    "predict": "evaluation",
-    "read_image": "images",
-    "receptive_field": "receptive_field",
-    "summarise": "configs",
-    "top_k_error": "evaluation",
+_names = {
+    "configs": ("layer_configs", "summarise"),
+    "data": ("load_dataset", "load_folder"),
+    "evaluation": ("evaluate", "predict", "top_k_error"),
+    "images": ("read_image",),
+    "inside": ("grad_cam",),
+    "model": ("VGGNet", "fully_convolutional", "make_layer"),
+    "receptive_field": ("receptive_field",),
+    "trained": ("classify", "load_trained"),
+    "training": ("fit",),
 }
-__all__ = list(_files)
+_files = {name: file for file, names in _names.items() for name in names}
+__all__ = sorted(_files)
 
 
 def __getattr__(name: str) -> Any:

@@ -44,24 +44,19 @@ def load_trained(path: str | Path, *, device: str | torch.device = "cpu") -> Tra
     CheckpointError if there is none, if it does not hold classes and preprocessing, or if its
     network is no VGGNet as its constructor builds it.
     """
-    path = Path(path)
-    if path.is_dir():
-        latest = checkpoint.load_latest(path)
-        if latest is None:
-            raise checkpoint.CheckpointError(f"{path} holds no checkpoint")
-        path, state = latest
-    else:
-        state = checkpoint.load(path)
-    for name in ("classes", "preprocess"):
+    found = checkpoint.load_latest(path) if Path(path).is_dir() else (path, checkpoint.load(path))
+    if found is None:
+        raise checkpoint.CheckpointError(f"{path} holds no checkpoint")
+    path, state = found
+    problem = "{0} has no {1}: train with fit(..., {1}=...)"
+    problems = {name: problem.format(path, name) for name in ("classes", "preprocess")}
+    problems["network"] = (
+        f"the network of {path} is no VGGNet as its constructor builds one: build it as you did "
+        'and load torch.load(path, weights_only=True)["model"] into it'
+    )
+    for name, problem in problems.items():
         if state[name] is None:
-            raise checkpoint.CheckpointError(
-                f"{path} has no {name}: train with fit(..., {name}=...)"
-            )
-    if state["network"] is None:
-        raise checkpoint.CheckpointError(
-            f"the network of {path} is no VGGNet as its constructor builds one: build it as you "
-            'did and load torch.load(path, weights_only=True)["model"] into it'
-        )
+            raise checkpoint.CheckpointError(problem)
     model = VGGNet(**state["network"])
     model.load_state_dict(state["model"])
     model.pixel_range = tuple(state["pixel_range"])
@@ -93,9 +88,8 @@ def classify(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the likeliest classes of each image file; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vgg_utils.trained", description="Name what image files show."
-    )
+    about = "Name what image files show."
+    parser = argparse.ArgumentParser("python -m vgg_utils.trained", description=about)
     parser.add_argument("run", help="folder of a run (its --out), or a checkpoint")
     parser.add_argument("images", nargs="+", help="image files")
     parser.add_argument("--top", type=int, default=3, metavar="K", help="default: 3")

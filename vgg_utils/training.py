@@ -112,14 +112,12 @@ def fit(
             in the checkpoints for `load_trained`.
         progress: show a bar.
 
-    A row has `epoch` (from 1), `learning_rate`, `train_loss` (mean cross-entropy over the epoch,
-    with dropout and augmentation), and with a validation set `validation_loss` and
-    `validation_error` (top-1, percent).
+    A row has `epoch` (from 1), `learning_rate`, `train_loss` (mean cross-entropy, with dropout and
+    augmentation), and of a validation set `validation_loss`, `validation_error` (top-1, percent).
 
     If torch.distributed is initialised, all processes call this alike and each takes its shard of
-    every batch. That is the training of one process, to rounding, but for two things: dropout draws
-    other masks, and batch normalisation takes the statistics of each process's shard alone and
-    keeps the running ones of rank 0.
+    every batch. That is the training of one process, to rounding, but dropout draws other masks,
+    and batch normalisation takes each shard's statistics and keeps the running ones of rank 0.
 
     Raises, before the first step, ValueError for a setting out of range and for data that the model
     cannot learn from; FileExistsError if `out` holds another run's checkpoints and `resume` is off;
@@ -222,12 +220,9 @@ class _Run:
     def __post_init__(self) -> None:
         self.train_set = self.batches["training set"]
         self.net = self.model  # that one or, around it, what joins processes or operations
-        self.optimizer = torch.optim.SGD(
-            [parameter for parameter in self.model.parameters() if parameter.requires_grad],
-            lr=self.settings["learning_rate"],
-            momentum=self.settings["momentum"],
-            weight_decay=self.settings["weight_decay"],
-        )
+        learning = [weight for weight in self.model.parameters() if weight.requires_grad]
+        options = {name: self.settings[name] for name in ("momentum", "weight_decay")}
+        self.optimizer = torch.optim.SGD(learning, lr=self.settings["learning_rate"], **options)
         float16 = self.amp_dtype is torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type) if float16 else None
         self.progress = _Progress()
@@ -352,11 +347,9 @@ class _Run:
 
     def _stop_unless_finite(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss} {where}, with a learning rate of "
-                f"{self.optimizer.param_groups[0]['lr']:g}: try a tenth of that rate, and check "
-                f"that the images are finite"
-            )
+            rate = f"with a learning rate of {self.optimizer.param_groups[0]['lr']:g}"
+            cure = "try a tenth of that rate, and check that the images are finite"
+            raise TrainingError(f"the loss is {loss} {where}, {rate}: {cure}")
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.amp_dtype is None:
@@ -372,10 +365,9 @@ class _Run:
             traceback.clear_frames(error.__traceback__)  # they hold what the failed pass had made
             half = self.settings["batch_size"] // 2
             smaller = f"batch_size={half}" if half else "a smaller network or smaller images"
-            raise TrainingError(
-                f"out of memory on {self.device} with batches of {batch_size} images: try "
-                f"{smaller}; precision='auto' needs less too"
-            ) from error
+            where = f"on {self.device} with batches of {batch_size} images"
+            cure = f"try {smaller}; precision='auto' needs less too"
+            raise TrainingError(f"out of memory {where}: {cure}") from error
 
 
 def set_train_mode(model: nn.Module) -> None:
@@ -399,19 +391,16 @@ def autocast_type(name: str, device: torch.device) -> torch.dtype | None:
         ampere = torch.cuda.get_device_capability(device) >= (8, 0)  # the T4 is (7, 5)
         return torch.bfloat16 if ampere else torch.float16
     if name not in PRECISIONS:
-        known = ", ".join(repr(known) for known in ("auto", *PRECISIONS))
-        raise ValueError(f"unknown precision {name!r}: choose one of {known}")
+        raise ValueError(f"unknown precision {name!r}: choose one of {['auto', *PRECISIONS]}")
     return PRECISIONS[name]
 
 
 def _wrapped(model: nn.Module, device: torch.device, compile: bool) -> nn.Module:
     """Return the network that steps go through: of all processes, and compiled, where asked."""
-    net = model
     if rank_and_world_size()[1] > 1:
-        net = nn.parallel.DistributedDataParallel(
-            model, device_ids=[device] if device.type == "cuda" else None
-        )
-    return torch.compile(net) if compile else net  # type: ignore[return-value]
+        gpus = [device] if device.type == "cuda" else None
+        model = nn.parallel.DistributedDataParallel(model, device_ids=gpus)
+    return torch.compile(model) if compile else model  # type: ignore[return-value]
 
 
 def _has_stalled(history: list[Row], patience: int) -> bool:

@@ -16,12 +16,8 @@ def load_record(name: str) -> dict[str, Any]:
 
     Raises ValueError for an unknown name, with the names there are.
     """
-    known = sorted(
-        entry.name.removesuffix(".json")
-        for entry in files(__name__).iterdir()
-        if entry.name.endswith(".json")
-    )
+    names = [entry.name for entry in files(__name__).iterdir()]
+    known = sorted(each.removesuffix(".json") for each in names if each.endswith(".json"))
     if name not in known:
         raise ValueError(f"unknown record {name!r}: choose one of {', '.join(known)}")
-    record: dict[str, Any] = json.loads(files(__name__).joinpath(f"{name}.json").read_text("utf-8"))
-    return record
+    return json.loads(files(__name__).joinpath(f"{name}.json").read_text("utf-8"))
