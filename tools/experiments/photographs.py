@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch.utils.data import TensorDataset
 
+import vgg_utils
 from experiments.base import Experiment, Settings, fit_network, new_network
 from experiments.fast_cifar10 import FOR_SPEED, each_off, fast
 from experiments.reproduction import TWIN
@@ -45,10 +46,12 @@ cifar10 = cache(load_cifar10)  # once for all runs of a process
 def kept(what: str, settings: Settings, seed: int, make: Callable[[], Any], *more: str) -> Any:
     """Return what `make` returns, from build/networks where it has been made before.
 
-    It is known by the settings that decide on a network's weights, and those named in `more`.
+    It is known by the settings that decide on a network's weights, those named in `more`, and the
+    versions. After a change of code that changes results, remove the folder.
     """
     decides = {key: settings[key] for key in (*DECIDES, *more) if settings.get(key) is not None}
-    text = json.dumps(decides, sort_keys=True)
+    versions = vgg_utils.__version__, torch.__version__
+    text = json.dumps([decides, *versions], sort_keys=True)
     path = KEPT / f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}-{seed}.pt"
     if path.exists():
         return torch.load(path, weights_only=True)
