@@ -356,8 +356,8 @@ def pilot() -> str:
             continue
         for variant, result in record["results"].items():
             if "started_mean" in result:
-                error = f"mean error {result['error_mean']:.1f}"
-                lines.append(f"{name}: {variant}: started {result['started_mean']:.2f}, {error}")
+                shown = f"mean error {result['error_mean']:.1f}"
+                lines.append(f"{name}: {variant}: started {result['started_mean']:.2f}, {shown}")
         if len(record["settings"]["seeds"]) < 2:
             lines.append(f"{name}: one seed has no spread; it shows that the networks learn")
             continue
