@@ -232,8 +232,9 @@ def form(value):
 
 
 def test_every_experiment_for_a_cpu_is_tried_at_tiny_size():
-    on_cpu = {name for name, one in EXPERIMENTS.items() if one.device == "cpu"}
+    on_cpu = {name for name, one in EXPERIMENTS.items() if one.device == "cpu" and not one.pilot}
     assert on_cpu == {*TINY, "fast_cifar10_subset"}  # that one in test_gpu_experiments.py
+    # Those with a pilot are tried in test_photographs.py.
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -299,7 +300,9 @@ def test_chapter_7_names_experiments_with_their_time():
     assert {"depth", "depth_cifar10"} <= {*dict(rows)}
     assert rows == [(name, f"{EXPERIMENTS[name].minutes:.0f}") for name, _ in rows]
     assert "some 45 minutes on two cores" in text
-    total = sum(one.minutes for one in EXPERIMENTS.values() if one.device == "cpu")
+    short = [one for one in EXPERIMENTS.values() if one.device == "cpu" and not one.pilot]
+    assert all(one.minutes <= results.LONG for one in short)
+    total = sum(one.minutes for one in short)
     assert 40 <= total / 2 <= 50
 
 

@@ -1,9 +1,12 @@
 """Run the book's measured experiments; each writes one record to vgg_utils/records/.
 
     python tools/results.py --list          what there is, and what has no record yet
-    python tools/results.py                 every experiment for this device, anew
+    python tools/results.py                 all for this device that take an hour at most, anew
     python tools/results.py digits_a        this one
     python tools/results.py --missing       those without a record
+    python tools/results.py --long          those of more than an hour too
+    python tools/results.py --pilot depth_photographs
+                                            with the seeds that do not count, to build/pilot
     python tools/results.py --device cuda --missing
                                             what waits for a GPU: `make results DEVICE=cuda`
 
@@ -45,6 +48,8 @@ import vgg_utils
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "vgg_utils" / "records"
 PARTS = ROOT / "build" / "results"
+PILOT = ROOT / "build" / "pilot"
+LONG = 60  # minutes of one core; what takes more is run by name, or with --long
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 # Digits can be expected to come out again only where this is the same.
 MADE_WITH = f"vgg_utils {vgg_utils.__version__}; random numbers of `fit` from (seed, epoch, step)"
@@ -97,10 +102,12 @@ def finished(name: str, variant: str, seed: int) -> dict[str, Any] | None:
     return part["outcome"] if same else None
 
 
-def run(name: str, folder: Path, jobs: int) -> dict[str, Any]:
+def run(name: str, folder: Path, jobs: int, *, pilot: bool = False) -> dict[str, Any]:
     """Run all variants and seeds of an experiment that are not there yet; return the record."""
     experiment = EXPERIMENTS[name]
-    wanted = [(variant, seed) for variant in experiment.variants for seed in experiment.seeds]
+    seeds = experiment.pilot if pilot else experiment.seeds
+    variants = (pilot and experiment.pilot_variants) or experiment.variants
+    wanted = [(variant, seed) for variant in variants for seed in seeds]
     outcomes = {pair: finished(name, *pair) for pair in wanted}
     missing = [pair for pair, outcome in outcomes.items() if outcome is None]
     bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc=name, unit="run")
@@ -111,8 +118,8 @@ def run(name: str, folder: Path, jobs: int) -> dict[str, Any]:
             bar.write(f"{name}: {variant}, seed {seed}: {shown}, {outcome['seconds']} s")
             bar.update()
     results = {
-        variant: summary([outcomes[variant, seed] for seed in experiment.seeds])  # type: ignore[misc]
-        for variant in experiment.variants
+        variant: summary([outcomes[variant, seed] for seed in seeds])  # type: ignore[misc]
+        for variant in variants
     }
     return {
         "question": experiment.question,
@@ -129,7 +136,7 @@ def run(name: str, folder: Path, jobs: int) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "seconds": round(sum(run["seconds"] for one in results.values() for run in one["runs"])),
         "settings": {
-            "seeds": list(experiment.seeds),
+            "seeds": list(seeds),
             "common": experiment.common,
             "variants": experiment.variants,
         },
@@ -208,6 +215,33 @@ def write(name: str, record: dict[str, Any]) -> None:
     print(f"wrote vgg_utils/records/{name}.json")
 
 
+def write_pilot(name: str, record: dict[str, Any]) -> None:
+    """Store what no page may read: the spread decides how many seeds the claims get."""
+    PILOT.mkdir(parents=True, exist_ok=True)
+    (PILOT / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote build/pilot/{name}.json; see python tools/claims.py --pilot")
+
+
+def time_needed(names: Sequence[str], jobs: int | None, pilot: bool) -> str:
+    """Return a line an experiment with the time it takes, roughly, if none of it is done yet."""
+    lines = []
+    for name in names:
+        one = EXPERIMENTS[name]
+        share = 1.0
+        if pilot:
+            some = len(one.pilot_variants or one.variants) / len(one.variants)
+            share = some * len(one.pilot) / len(one.seeds)
+        at_once = runs_at_once(one, jobs)
+        minutes = one.minutes * share / at_once
+        shown = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+        lines.append(f"{name}: about {shown}, {at_once} run{'s' * (at_once > 1)} at a time")
+    return "\n".join(lines)
+
+
+def runs_at_once(experiment: Experiment, jobs: int | None) -> int:
+    return jobs or (1 if experiment.device == "cuda" else os.cpu_count() or 1)
+
+
 def overview(name: str, record: dict[str, Any]) -> str:
     """Return a line per variant with its first measures, mean and standard deviation."""
     lines = [f"{name}: {record['question']} ({record['device']}, {record['seconds']} s)"]
@@ -229,6 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="default: every experiment for this device")
     parser.add_argument("--list", action="store_true", help="list the experiments and end")
     parser.add_argument("--missing", action="store_true", help="only those without a record")
+    parser.add_argument("--long", action="store_true", help="also what takes more than an hour")
+    parser.add_argument("--pilot", action="store_true", help="with the seeds that do not count")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="for downloads")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a core, one a GPU)")
@@ -236,26 +272,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         for name, experiment in EXPERIMENTS.items():
             there = "recorded" if (RECORDS / f"{name}.json").exists() else "no record"
-            time_needed = f"{experiment.minutes:g} min on {experiment.device}"
-            print(f"{name:30}{there:11}{time_needed:18}{experiment.question}")
+            takes = f"{experiment.minutes:g} min on {experiment.device}"
+            print(f"{name:30}{there:11}{takes:18}{experiment.question}")
         return 0
     unknown = set(options.names) - set(EXPERIMENTS)
     if unknown:
         parser.error(f"no experiment {sorted(unknown)}: choose from {', '.join(EXPERIMENTS)}")
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    names = options.names or [n for n, one in EXPERIMENTS.items() if one.device == device]
+    names = options.names or [
+        name
+        for name, one in EXPERIMENTS.items()
+        if one.device == device and (options.long or device == "cuda" or one.minutes <= LONG)
+    ]
+    if options.pilot and (without := [name for name in names if not EXPERIMENTS[name].pilot]):
+        parser.error(f"there are no seeds for a pilot of {', '.join(without)}: name others")
     if options.missing:
         names = [name for name in names if not (RECORDS / f"{name}.json").exists()]
     on_gpu = [name for name in names if EXPERIMENTS[name].device == "cuda"]
     if on_gpu and not torch.cuda.is_available():
         parser.error(f"PyTorch finds no NVIDIA GPU here; it is needed for {', '.join(on_gpu)}")
+    print(time_needed(names, options.jobs, options.pilot))
     done, failed = [], []
     for name in names:
-        device = EXPERIMENTS[name].device
-        jobs = options.jobs or (1 if device == "cuda" else os.cpu_count() or 1)
+        jobs = runs_at_once(EXPERIMENTS[name], options.jobs)
         try:
-            record = run(name, options.data_dir, jobs)
-            write(name, record)
+            record = run(name, options.data_dir, jobs, pilot=options.pilot)
+            (write_pilot if options.pilot else write)(name, record)
             done.append(overview(name, record))
         except KeyboardInterrupt:
             print(f"\nstopped; the same command goes on with {name}")

@@ -7,9 +7,11 @@ from experiments import (
     initialisation,
     inside,
     localisation,
+    photographs,
     reproduction,
     training,
     transfer,
+    views,
 )
 
 EXPERIMENTS = {
@@ -22,4 +24,6 @@ EXPERIMENTS = {
     **transfer.EXPERIMENTS,
     **inside.EXPERIMENTS,
     **fast_cifar10.EXPERIMENTS,
+    **photographs.EXPERIMENTS,
+    **views.EXPERIMENTS,
 }

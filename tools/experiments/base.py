@@ -50,6 +50,8 @@ class Experiment:
     run: Callable[[Settings, int, Path], dict[str, Any]]
     common: Settings = field(default_factory=dict)
     paper: str = ""  # the section or table that it repeats
+    pilot: Sequence[int] = ()  # seeds to choose settings and numbers of seeds by; they never count
+    pilot_variants: Sequence[str] = ()  # by default all
     test_set: str = AT_THE_END  # when it is looked at, and what was chosen by it
     device: str = "cpu"  # "cuda" for runs that are too large without a GPU
     minutes: float = 1.0  # of one core, or of the GPU, roughly
@@ -85,9 +87,10 @@ def augmentation(
 ) -> Callable[[torch.Tensor], torch.Tensor] | None:
     """Return what settings["augment"] asks for, or None where it asks for nothing.
 
-    `scale`: S_min and S_max of the image padded by `PAD`, of which a window of its old size is cut;
-    with `once`, one S is drawn for the whole run. `flip`: mirror half. `colours`: the standard
-    deviation of alpha in the colour shift. `shift`: move by up to so many pixels.
+    `crop`: S_min and S_max of the image, of which a window of its old size is cut. `scale`: the
+    same of the image padded by `PAD`; with `once`, one S is drawn for the whole run. `flip`: mirror
+    half. `colours`: the standard deviation of alpha in the colour shift. `shift`: move by up to so
+    many pixels.
     """
     wanted = settings.get("augment", {})
     if not wanted:
@@ -100,6 +103,8 @@ def augmentation(
     colours = colour_statistics(data.train.tensors[0]) if "colours" in wanted else None
 
     def augment(images: torch.Tensor) -> torch.Tensor:
+        if wanted.get("crop"):
+            images = random_scale_crop(images, images.shape[-1], tuple(wanted["crop"]))
         if scale:
             padded = F.pad(images, (PAD,) * 4, value=empty)
             images = random_scale_crop(padded, images.shape[-1], tuple(scale))

@@ -23,10 +23,11 @@ import torch
 from torch.utils.data import Dataset
 
 from experiments.base import Experiment, Settings, device, load
-from vgg_utils.augmentation import TrainTransform, random_scale_crop
+from vgg_utils.augmentation import TrainTransform, colour_statistics, random_scale_crop
 from vgg_utils.configs import LayerSpec, layer_configs
-from vgg_utils.data import ImageData, ImageFiles, load_folder, load_imagenette
+from vgg_utils.data import FileDataset, ImageData, ImageFiles, load_folder, load_imagenette
 from vgg_utils.evaluation import ensemble, evaluate, evaluation_scales, top_k_error
+from vgg_utils.images import read_image
 from vgg_utils.model import VGGNet
 from vgg_utils.training import Row, fit
 
@@ -88,20 +89,40 @@ def scenes(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     return {"measures": measures | together(found, labels, scales), "history": histories}
 
 
-def load_photos(settings: Settings, folder: Path) -> ImageFiles:
+def load_photos(settings: Settings, folder: Path, seed: int = 0) -> ImageFiles:
     """Return the photographs, to be trained on at the variant's S.
 
     Every variant reads the same files, those that the widest S calls for: Imagenette has a smaller
-    version, which would do for the small S alone.
+    version, which would do for the small S alone. With settings["folds"] the seed chooses a fold.
     """
     name, widest, size = settings["data"], tuple(settings["widest"]), settings["crop"]
     if name == "imagenette":
         data = load_imagenette(folder, size=size, scale=widest)
     else:
         data = load_folder(folder / name, size=size, scale=widest)
+    if folds := settings.get("folds"):
+        data = one_fold(data, seed % folds, folds)
     transform = cast(TrainTransform, data.train.transform)
     data.train.transform = replace(transform, scale=tuple(settings["scale"]))
     return data
+
+
+def one_fold(data: ImageFiles, fold: int, folds: int) -> ImageFiles:
+    """Return the same photographs with every `folds`th of each class to test on, from `fold` on.
+
+    Mean and colours are those of the others, on which the network is trained.
+    """
+    samples: dict[int, list[tuple[str, int]]] = {}
+    for path, label in sorted(data.train.samples + data.test.samples):
+        samples.setdefault(label, []).append((path, label))
+    test = [sample for each in samples.values() for sample in each[fold::folds]]
+    train = [sample for each in samples.values() for sample in each if sample not in test]
+    colours = colour_statistics(read_image(path) for path, _ in train[:: max(1, len(train) // 500)])
+    transform = replace(cast(TrainTransform, data.train.transform), colours=colours)
+    seen = replace(data.preprocess, mean=colours.mean.tolist())
+    return ImageFiles(
+        FileDataset(train, transform), FileDataset(test, seen), data.classes, colours.mean
+    )
 
 
 class Whole(Dataset[Any]):
@@ -126,7 +147,8 @@ def train_on_photos(
     """Train on random crops at scale S."""
     torch.manual_seed(seed)
     model = VGGNet(3, len(data.classes), config, **settings["model"])
-    history = fit(model, data.train, seed=seed, device=device(), progress=False, **settings["fit"])
+    place = settings.get("device", device())
+    history = fit(model, data.train, seed=seed, device=place, progress=False, **settings["fit"])
     return model, history
 
 
@@ -140,7 +162,7 @@ def photos(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     histories: dict[str, Any] = {}
     found: dict[str, Ways] = {}
     for config in settings["configs"]:
-        data = load_photos(settings, folder)
+        data = load_photos(settings, folder, seed)
         model, histories[config] = train_on_photos(config, data, settings, seed)
         whole = Whole(data)
         labels = torch.tensor([label for _, label in whole.kept])

@@ -1,0 +1,205 @@
+"""Jitter, scales, views and two networks on photographs: Tables 3 to 6 at a quarter of the width.
+
+The paper's protocol in units of the network's stride. There a crop is 7 strides of 32 pixels wide,
+S is 8, 12 or 8 to 16 strides, and the test scales lie a stride apart. Here D and E are without
+their last two pools, so the stride is 8: a crop is 4 strides, 32 pixels, S is 5, 7 or 5 to 9
+strides, and the class map of the whole image is 2x2, 4x4 or 6x6 large. CIFAR-10's photographs have
+32 pixels, so at S = 40 and above they are enlarged, as many of ImageNet's are at 512.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments.base import Experiment, Settings
+from experiments.evaluation import PAPER, QUESTION, Ways, look, photos, together, variants
+from experiments.photographs import (
+    AUGMENT,
+    COUNTING,
+    DATA,
+    FEWER,
+    NET,
+    PILOT,
+    hours,
+    images,
+    kept,
+    trained,
+)
+from vgg_utils.configs import LayerSpec, layer_configs
+from vgg_utils.evaluation import evaluate, top_k_error
+
+SMALL, MIDDLE, LARGE, STRIDE = 40, 56, 72, 8
+JITTER = [SMALL, MIDDLE, LARGE]
+NEW = [32, 80]  # scales that no network was trained at
+ANOTHER = 1000  # added to a seed, it gives another network of the same settings
+
+
+def without_last_pools(name: str, count: int = 2) -> list[LayerSpec]:
+    """Return a configuration without its last `count` pools."""
+    layers = list(layer_configs[name])
+    for _ in range(count):
+        del layers[len(layers) - 1 - layers[::-1].index("M")]
+    return layers
+
+
+def stage(
+    config: str, crop: Sequence[int], rate: float, epochs: int, after: Settings | None = None
+) -> dict[str, Any]:
+    """Return the settings of a network trained on crops at S, from the start or after a stage.
+
+    The rate falls once, for the last fifth of the epochs.
+    """
+    fit = {"epochs": epochs, "batch_size": 64, "learning_rate": rate, "weight_decay": 5e-4}
+    model = {**NET, "layer_config": without_last_pools(config), "pool_size": 4, "batch_norm": True}
+    return {
+        "model": model,
+        "augment": {"crop": list(crop), "flip": True, "colours": AUGMENT["colours"]},
+        "fit": {**fit, "milestones": [epochs - max(1, epochs // 5)]},
+        "after": after,
+    }
+
+
+def stages(config: str) -> dict[str, dict[str, Any]]:
+    """Return the paper's stages (Sect. 3.1), each after the one before, at a tenth of the rate.
+
+    S = 384 goes on from S = 256, the jittered network from S = 384. "Longer" is the jittered one's
+    equal: the same epochs at the same rates, with S fixed.
+    """
+    small = stage(config, [SMALL, SMALL], 0.01, 8)
+    middle = stage(config, [MIDDLE, MIDDLE], 0.001, 3, small)
+    again = stage(config, [SMALL, SMALL], 0.001, 3, small)
+    return {
+        f"S = {SMALL}": small,
+        f"S = {MIDDLE}": middle,
+        f"S = {SMALL}, longer": stage(config, [SMALL, SMALL], 0.001, 5, again),
+        f"S = {MIDDLE}, longer": stage(config, [MIDDLE, MIDDLE], 0.001, 5, middle),
+        "jitter": stage(config, [SMALL, LARGE], 0.001, 5, middle),
+    }
+
+
+def one_network(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+    """Train one network; report its errors by dense evaluation, at one Q and over three.
+
+    "new sizes" is the mean error at the two scales that no network was trained at.
+    """
+    errors, _ = looked(settings, seed, folder)
+    measures = {name.removeprefix("net "): error for name, error in errors.items()}
+    if set(NEW) <= set(settings["looks"]["curve"]):
+        measures["new sizes"] = sum(measures[f"dense {scale}"] for scale in NEW) / len(NEW)
+    return {"measures": measures}
+
+
+def looked(settings: Settings, seed: int, folder: Path) -> tuple[dict[str, float], Ways]:
+    """Return a network's errors and its posteriors by way of looking, see `evaluation.look`."""
+
+    def make() -> list[Any]:
+        model, _ = trained(settings, seed, folder)
+        test = images(settings, folder).test
+        give = partial(evaluate, model, test, batch_size=250, progress=False)
+        looks = settings["looks"]
+        return list(look("net", give, test.tensors[1], looks["scales"], looks))
+
+    errors, ways = kept("looks", settings, seed, make, "looks")
+    return errors, ways
+
+
+def several(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
+    """Look in each way with one network, or with the average of two; report the errors.
+
+    settings["networks"] are settings of networks; those with "another" come from another seed.
+    """
+    found: dict[str, Ways] = {}
+    labels = images({}, folder).test.tensors[1]
+    scales = settings["looks"]["scales"]
+    for name, network in settings["networks"].items():
+        own = {**network, "looks": settings["looks"]}
+        place = seed + ANOTHER if name.startswith("another") else seed
+        errors, found[name] = looked(own, place, folder)
+        by_way = {way: top_k_error(found[name][way], labels) for way in found[name]}
+    if len(found) == 1:
+        return {"measures": {**by_way, "one scale": errors[f"net dense {scales[1]}"]}}
+    averages = together(found, labels, scales)
+    return {"measures": {name.split()[-2]: error for name, error in averages.items()}}
+
+
+def dense(scales: Sequence[int], curve: Sequence[int] = ()) -> dict[str, Any]:
+    return {"scales": list(scales), "curve": list(curve), "crops": False}
+
+
+D, E = stages("D"), stages("E")
+AROUND_SMALL, AROUND_MIDDLE = ([s - STRIDE, s, s + STRIDE] for s in (SMALL, MIDDLE))
+CROPS = {"scales": JITTER, "curve": [], "crops": True}
+ONE = {"D": D["jitter"]}
+# Seconds of an epoch of D and E without their last two pools, scaling included.
+EPOCH = {"D": 52, "E": 63}
+
+
+def asked(stages: Mapping[str, Any]) -> dict[str, Settings]:
+    small, middle, small_longer, middle_longer, jitter = stages
+    new = sorted([*NEW, SMALL])
+    return {
+        f"D, {small}": {**stages[small], "looks": dense(AROUND_SMALL)},
+        f"D, {middle}": {**stages[middle], "looks": dense(AROUND_MIDDLE)},
+        f"D, {small_longer}": {**stages[small_longer], "looks": dense(AROUND_SMALL)},
+        f"D, {middle_longer}": {**stages[middle_longer], "looks": dense(AROUND_MIDDLE, new)},
+        f"D, {jitter}": {**stages[jitter], "looks": dense(JITTER, new)},
+    }
+
+
+EXPERIMENTS = {
+    "jitter_photographs": Experiment(
+        question="Does a jittered scale beat a fixed one that is trained as long?",
+        paper="Tables 3 and 4, Sect. 3.1, 4.1 and 4.2",
+        data=DATA,
+        seeds=COUNTING,
+        pilot=PILOT,
+        variants=asked(D),
+        run=one_network,
+        minutes=hours({"D": EPOCH["D"]}, COUNTING, 8 + 2 * 3 + 3 * 5) + 10 * 6,
+    ),
+    "views_photographs": Experiment(
+        question="What do three scales, crops and a second network bring after jitter?",
+        paper="Tables 4 to 6, Sect. 4.2 to 4.4",
+        data=DATA,
+        seeds=COUNTING,
+        pilot=PILOT,
+        pilot_variants=["D", "another D", "D and another D"],
+        variants={
+            "D": {"networks": ONE},
+            "E": {"networks": {"E": E["jitter"]}},
+            "another D": {"networks": {"another D": D["jitter"]}},
+            "D and E": {"networks": {**ONE, "E": E["jitter"]}},
+            "D and another D": {"networks": {**ONE, "another D": D["jitter"]}},
+        },
+        common={"looks": CROPS},
+        run=several,
+        minutes=hours(EPOCH, COUNTING, 8 + 3 + 5) + 10 * 3 * 8,
+    ),
+    "flowers_photographs": Experiment(
+        question=QUESTION,
+        paper=PAPER,
+        data="flowers5 in the folder of the data, both its parts: 1,300 photographs of five "
+        "classes from the TensorFlow flower photos, 180 to 320 pixels a side, in five folds of 260 "
+        "to test on, one a seed, and 1,040 to train on",
+        seeds=FEWER,
+        pilot=PILOT[:1],
+        pilot_variants=["S = 110"],
+        variants=variants(73, 110, 146),
+        common={
+            "data": "flowers5",
+            "device": "cpu",
+            "folds": 5,
+            "widest": [73, 146],
+            "crop": 64,
+            "step": 9,
+            "curve": [],
+            "model": {**NET, "batch_norm": True, "pool_size": 2},
+            "fit": {"epochs": 40, "batch_size": 32, "learning_rate": 0.01, "milestones": [28, 36]},
+        },
+        run=photos,
+        minutes=hours({"three D": 3 * 10, "E": 12}, FEWER, 40) + 5 * 5,
+    ),
+}
