@@ -1,9 +1,10 @@
-"""The command lines that the book prints for training: their options exist, and they run.
+"""The command lines that the book prints for training and use: their options exist, and they run.
 
 Chapter 9 prints how ImageNet would be trained. Nobody has made that run for the book; here its very
 lines run, made small by options after them, on a folder of made images.
 """
 
+import ast
 import json
 import os
 import re
@@ -19,37 +20,62 @@ from image_files import write_images
 from torch.distributed.run import get_args_parser
 
 from vgg_utils import train as command
+from vgg_utils import trained
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "vgg_utils" / "train.py",
+    ROOT / "vgg_utils" / "trained.py",
     *sorted((ROOT / "book").rglob("*.md")),
     *sorted((ROOT / "book").glob("*.ipynb")),
 ]
 SMALL = ["--config", "A", "--size", "32", "--width", "0.02", "--hidden", "8", "--dropout", "0"]
 SMALL += ["--epochs", "2", "--batch-size", "8", "--device", "cpu", "--num-workers", "0"]
-COMMAND = re.compile(r"^[ `]*(\S*(?:torchrun|python) [^`\n]*-m vgg_utils\.train\b.*)", re.M)
+COMMAND = re.compile(
+    # A line of its own, or code in a sentence; `[^\s`]*/` is the folder of an environment.
+    r"(?:^ *|`)((?:[^\s`]*/)?(?:torchrun|python) [^`\n]*-m vgg_utils\.train(?:ed)?\b[^`\n]*)",
+    re.M,
+)
 
 
-def commands(path):
-    """Return the command lines of a page that train, each as a list of words."""
+def prose(path):
+    """Return what a page, or a module's docstring, says; a line that goes on is joined."""
     text = path.read_text("utf-8")
+    if path.suffix == ".py":
+        text = ast.get_docstring(ast.parse(text))
     if path.suffix == ".ipynb":
         cells = nbformat.read(path, as_version=4).cells
         text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    joined = re.sub(r"\\+\n\s*", "", text)  # a line that goes on
-    return [shlex.split(re.split(r"  +|`", line)[0]) for line in COMMAND.findall(joined)]
+    return re.sub(r"\\\n\s*", "", text)
+
+
+def commands(path):
+    """Return the command lines of a page that train or use a network, as lists of words."""
+    return [shlex.split(re.split(r"  +", line)[0]) for line in COMMAND.findall(prose(path))]
 
 
 PRINTED = [(path, words) for path in PAGES for words in commands(path)]
 CHAPTER = [words for path, words in PRINTED if path.name == "09_scaling.ipynb"]
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_mention_of_the_commands_is_found(path):
+    assert len(commands(path)) == prose(path).count("-m vgg_utils.train")
+
+
+def test_where_a_reader_looks_for_the_commands_they_are():
+    assert {"README.md", "train.py", "05_training.ipynb"} <= {path.name for path, _ in PRINTED}
+
+
 @pytest.mark.parametrize("words", [words for _, words in PRINTED], ids=" ".join)
-def test_every_printed_option_exists(words):
+def test_every_printed_option_exists(words, monkeypatch):
+    if "vgg_utils.trained" in words:
+        monkeypatch.setattr(trained, "classify", lambda run, files, k: [[] for _ in files])
+        trained.main(words[words.index("vgg_utils.trained") + 1 :])  # exits at an unknown one
+        return
     place = words.index("vgg_utils.train")
-    command._options(command._parser(), words[place + 1 :])  # exits at an unknown one
+    command._options(command._parser(), words[place + 1 :])  # so does this
     if words[0].endswith("torchrun"):
         parsed = get_args_parser().parse_args(words[1:])
         assert (parsed.module, parsed.training_script) == (True, "vgg_utils.train")
