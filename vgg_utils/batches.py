@@ -69,8 +69,9 @@ class FromMemory(Batches):
         for step, index in enumerate(batches, start=first):
             # Every process augments the whole batch, so that all draw the same random numbers.
             ((images, labels),) = self._read([index], place)
-            set_seed(*place, step, 0)
-            images = self.augment(images) if self.augment else images
+            if self.augment:
+                set_seed(*place, step, 0)
+                images = self.augment(images)
             yield shard(images), shard(labels).to(self.device)
 
     def _read(self, batches: list[torch.Tensor], place: Place) -> Stream:
