@@ -199,6 +199,7 @@ net = torch.nn.Linear(4, 2)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("main", "works"),
     [

@@ -251,6 +251,7 @@ def excerpt() -> Any:
     return shortest
 
 
+@pytest.mark.slow
 def test_an_altered_number_in_a_stored_output_is_rejected(tmp_path: Path) -> None:
     """Without this, a comparison that never fails would look like one that always passes."""
     notebook = excerpt()

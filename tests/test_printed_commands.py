@@ -114,6 +114,7 @@ def losses(folder):
     return [value for row in rows for name, value in row.items() if name.endswith("loss")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo over loopback is tested on Linux")
 def test_the_printed_lines_train_alike_on_one_machine_on_two_and_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
