@@ -44,6 +44,7 @@ def test_stored_stubs_say_that_no_answer_is_given(path: Path) -> None:
         assert printed(stub).startswith(f"{number}: no answer yet"), printed(stub)
 
 
+@pytest.mark.slow
 @every_notebook
 def test_printed_solutions_are_right(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
