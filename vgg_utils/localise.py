@@ -24,6 +24,7 @@ from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 from vgg_utils.configs import positive
 from vgg_utils.inputs import check_images, evaluating, unwrap
 from vgg_utils.model import VGGNet
+from vgg_utils.seeds import preserve_random_state
 from vgg_utils.training import TrainingError
 from vgg_utils.user_data import check_labels
 
@@ -182,7 +183,7 @@ def fit_boxes(
     optimizer.zero_grad()
     device = next(network.parameters()).device
     history = []
-    with evaluating(network), torch.random.fork_rng(range(torch.cuda.device_count())):
+    with evaluating(network), preserve_random_state():
         network.classifier.train()  # dropout
         torch.manual_seed(seed)
         for epoch in range(1, epochs + 1):
