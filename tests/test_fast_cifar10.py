@@ -14,8 +14,8 @@ from torch.utils.data import Subset, TensorDataset
 
 from vgg_utils import fast_cifar10
 from vgg_utils.data import ImageData, load_digits
-from vgg_utils.fast_cifar10 import Recipe, main, network, one_cycle, train, whiten
-from vgg_utils.training import TrainingError
+from vgg_utils.fast_cifar10 import Recipe, main, network, train, whiten
+from vgg_utils.training import TrainingError, cycle_share
 
 TINY = Recipe(epochs=2, batch_size=16, width=1 / 32)
 
@@ -63,7 +63,7 @@ def test_schedule_is_that_of_torch(steps):
         final_div_factor=1e12,
     )
     for step in range(steps):
-        assert one_cycle(step, steps) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
+        assert cycle_share(step, steps) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
         optimizer.step()
         if step + 1 < steps:
             schedule.step()
@@ -176,7 +176,7 @@ def test_first_convolution_is_computed_or_learnt():
 def test_rate_follows_the_cycle_or_stays_at_half(on, groups):
     train(colour_data(), replace(TINY, one_cycle=on), device="cpu")
     peak = 0.6 * 16 / 512  # the rate of 512 images, scaled to 16
-    shares = [one_cycle(step, 8) if on else 0.5 for step in range(8)]  # 2 epochs of 64 / 16 steps
+    shares = [cycle_share(step, 8) if on else 0.5 for step in range(8)]  # 2 epochs of 64 / 16 steps
     assert [step[0]["lr"] for step in groups] == pytest.approx([peak * share for share in shares])
 
 

@@ -75,13 +75,54 @@ def test_stopped_experiment_goes_on_where_it_was(small, tmp_path):
     small(fails_at=4)
     with pytest.raises(KeyboardInterrupt):
         results.run("small", tmp_path, jobs=1)
-    assert made == [(1, 1), (1, 2)]
+    assert made == [(1, 1), (10, 1), (1, 2), (10, 2)]
     with pytest.raises(KeyboardInterrupt):
         results.run("small", tmp_path, jobs=1)
-    assert made == [(1, 1), (1, 2)]  # nothing twice
+    assert len(made) == 4  # nothing twice
     small()  # other settings: what was made with the old ones does not count
     results.run("small", tmp_path, jobs=1)
-    assert made[2:] == [(step, seed) for step in (1, 10) for seed in (1, 2, 4)]
+    assert made[4:] == [(step, seed) for seed in (1, 2, 4) for step in (1, 10)]
+
+
+def test_record_is_written_as_its_seeds_finish_and_gone_on_with(small, tmp_path, monkeypatch):
+    """Its runs are not made again, even where all that is in build has been lost."""
+    monkeypatch.setitem(EXPERIMENTS["small"].variants["by ten"], "fails_at", 4)
+    with pytest.raises(KeyboardInterrupt):
+        results.run("small", tmp_path, jobs=1)
+    shutil.rmtree(tmp_path / "parts")
+    stored = json.loads((tmp_path / "records" / "small.json").read_text(encoding="utf-8"))
+    assert (
+        stored["settings"]["seeds"] == [1, 2] and stored["results"]["by one"]["error_mean"] == 6.5
+    )
+    monkeypatch.setitem(EXPERIMENTS["small"].variants["by ten"], "fails_at", 9)
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "MADE_WITH", "another version")
+        assert results.from_record("small") == {}
+    assert results.main(["small", "--missing", "--jobs", "1"]) == 0
+    # What was run with other settings ("by ten" fails elsewhere now) is made anew.
+    assert made == [(1, 1), (10, 1), (1, 2), (10, 2), (1, 4), (10, 1), (10, 2), (1, 4), (10, 4)]
+    whole = json.loads((tmp_path / "records" / "small.json").read_text(encoding="utf-8"))
+    assert whole["settings"]["seeds"] == [1, 2, 4]
+    assert [run["seed"] for run in whole["results"]["by one"]["runs"]] == [1, 2, 4]
+    results.main(["small", "--missing", "--jobs", "1"])
+    assert len(made) == 9
+
+
+def test_whole_record_stays_until_another_is_whole(small, tmp_path):
+    results.write("small", results.run("small", tmp_path, jobs=1))
+    before = (tmp_path / "records" / "small.json").read_bytes()
+    small(fails_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        results.run("small", tmp_path, jobs=1)
+    assert (tmp_path / "records" / "small.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 8])
+def test_seeds_are_taken_as_many_at_a_time_as_there_are_jobs(jobs):
+    order = results.in_order(["a", "b"], [1, 2, 3, 4, 5], jobs)
+    assert sorted(order) == [(variant, seed) for variant in "ab" for seed in range(1, 6)]
+    first = {seed for _, seed in order[: 2 * min(jobs, 5)]}
+    assert first == set(range(1, min(jobs, 5) + 1))
 
 
 def test_written_record_is_compared_with_the_one_before(small, tmp_path, capsys):
@@ -165,11 +206,9 @@ def test_record_was_made_with_the_settings_that_stand_in_the_code(name):
     """A record whose experiment has changed since must be measured anew."""
     record = json.loads((results.RECORDS / f"{name}.json").read_text(encoding="utf-8"))
     experiment = EXPERIMENTS[name]
-    stands = {
-        "seeds": experiment.seeds,
-        "common": experiment.common,
-        "variants": experiment.variants,
-    }
+    stands = {"common": experiment.common, "variants": experiment.variants}
+    seeds = record["settings"].pop("seeds")
+    assert seeds == list(experiment.seeds[: len(seeds)]) and len(seeds) > 1  # as far as they are
     assert record["settings"] == json.loads(json.dumps(stands))
     assert record["question"] == experiment.question and record["data"] == experiment.data
     assert record["command"] == f"python tools/results.py {name}"

@@ -202,6 +202,22 @@ def test_finished_run_resumes_to_itself_and_can_be_made_longer(finished):
     assert fit(net, *small_sets(), out=finished, resume=True, **options) == whole
 
 
+def test_cycle_resumes_in_the_middle_of_itself_and_cannot_be_made_longer(tmp_path):
+    options = {**OPTIONS, "patience": None, "one_cycle": True, "batch_size": 8}
+    whole = small_net()
+    history = fit(whole, *small_sets(), out=tmp_path / "whole", **options)
+    part = tmp_path / "part"  # all that a run has written by the middle of its second epoch
+    part.mkdir()
+    state = checkpoint.load(tmp_path / "whole" / sorted(os.listdir(tmp_path / "whole"))[0])
+    assert 0 < state["progress"]["epoch"] <= 3
+    checkpoint.save(part, 0, state)
+    net = small_net()
+    assert fit(net, *small_sets(), out=part, resume=True, **options) == history
+    torch.testing.assert_close(net.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    with pytest.raises(checkpoint.CheckpointError, match="one_cycle is 3 there and 4 here"):
+        fit(net, *small_sets(), out=part, resume=True, **{**options, "epochs": 4})
+
+
 def test_last_checkpoint_holds_the_weights_that_the_run_ends_with(tmp_path):
     net, read = small_net(), small_net()
     fit(net, *small_sets(), out=tmp_path, **OPTIONS)
@@ -219,6 +235,7 @@ def test_last_checkpoint_holds_the_weights_that_the_run_ends_with(tmp_path):
         ({"weight_decay": 0.1}, "weight_decay is 0.0005"),
         ({"patience": 2}, "patience is 1"),
         ({"patience": None, "milestones": [1]}, r"milestones is \[\] there"),
+        ({"patience": None, "one_cycle": True}, "patience is 1"),
         ({"augment": noisy}, "augment is False"),
         ({"precision": "bfloat16"}, "precision is float32"),
     ],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import TensorDataset
 
 from vgg_utils import checkpoint, training
@@ -66,6 +67,30 @@ def test_learning_rate_drops_after_the_named_epochs(digits):
     rates = [row["learning_rate"] for row in history]
     assert rates == pytest.approx([0.01, 0.001, 0.001, 0.0001])
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+
+
+def test_one_cycle_takes_the_steps_that_torchs_schedule_takes(digits):
+    """At each step the rate is OneCycleLR's, and the weights are those of the loop by hand."""
+    images, labels = (tensor[:50] for tensor in digits.train.tensors)
+    net, twin = small_net(), small_net()
+    rates = []
+    hook = register_optimizer_step_pre_hook(lambda own, *_: rates.append(own.param_groups[0]["lr"]))
+    options = {"epochs": 2, "batch_size": 10, "learning_rate": 0.05, "progress": False}
+    history = fit(net, (images, labels), one_cycle=True, **options)
+    hook.remove()
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.05)
+    cycle = {"pct_start": 0.2, "div_factor": 5, "final_div_factor": 1e12}
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.05, total_steps=10, anneal_strategy="linear", cycle_momentum=False, **cycle
+    )
+    expected = []
+    for _ in range(10):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(expected) < 10:
+            schedule.step()
+    assert rates == pytest.approx(expected, abs=1e-9)
+    assert [row["learning_rate"] for row in history] == pytest.approx([rates[4], rates[9]])
 
 
 def test_fit_learns_the_digits_and_shuffled_labels_teach_nothing(digits):
@@ -230,6 +255,9 @@ def test_loss_that_the_last_step_of_an_epoch_makes_infinite_stops_too(digits, tm
         {"batch_size": 0},
         {"learning_rate": 0.0},
         {"milestones": [0]},
+        {"milestones": [1], "patience": 1},
+        {"milestones": [1], "one_cycle": True},
+        {"patience": 1, "one_cycle": True},
         {"patience": 0},
         {"save_every": 0},
         {"seed": -1},

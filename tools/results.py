@@ -10,10 +10,11 @@
     python tools/results.py --device cuda --missing
                                             what waits for a GPU: `make results DEVICE=cuda`
 
-A run that is stopped goes on where it was: every finished seed waits in build/results until its
-experiment is whole. A record holds the question, the settings, every seed's outcome with mean and
-standard deviation, when the test set was looked at, the device, the versions, the duration and the
-command.
+A run that is stopped goes on where it was. All variants are run from the first seeds before the
+next ones, and the record is written anew whenever a seed is through; the runs of one that has begun
+wait in build/results. A record with fewer seeds than its experiment is gone on with, a whole one is
+made anew. It holds the question, the settings, every seed's outcome with mean and standard
+deviation, when the test set was looked at, the device, the versions, the duration and the command.
 """
 
 from __future__ import annotations
@@ -102,24 +103,79 @@ def finished(name: str, variant: str, seed: int) -> dict[str, Any] | None:
     return part["outcome"] if same else None
 
 
+def stored(name: str) -> dict[str, Any] | None:
+    path = RECORDS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def is_partial(name: str, record: dict[str, Any]) -> bool:
+    """Say whether a record holds some of its experiment's seeds, and the others can join them."""
+    now = {**versions(), "made_with": MADE_WITH}
+    if {**record["versions"], "made_with": record["made_with"]} != now:
+        return False
+    return set(record["settings"]["seeds"]) < set(EXPERIMENTS[name].seeds)
+
+
+def from_record(name: str) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return the runs of a partial record whose settings have not changed, by variant and seed."""
+    record = stored(name)
+    if record is None or not is_partial(name, record):
+        return {}
+    settings, experiment = record["settings"], EXPERIMENTS[name]
+    return {
+        (variant, outcome["seed"]): outcome
+        for variant, result in record["results"].items()
+        if variant in experiment.variants
+        and {**settings["common"], **settings["variants"][variant]}
+        == settings_of(experiment, variant)
+        for outcome in result["runs"]
+    }
+
+
+def in_order(variants: Sequence[str], seeds: Sequence[int], jobs: int) -> list[tuple[str, int]]:
+    """Return all runs, as many seeds at a time as there are jobs, so that the first end early."""
+    blocks = [seeds[begin : begin + jobs] for begin in range(0, len(seeds), jobs)]
+    return [(variant, seed) for block in blocks for variant in variants for seed in block]
+
+
 def run(name: str, folder: Path, jobs: int, *, pilot: bool = False) -> dict[str, Any]:
-    """Run all variants and seeds of an experiment that are not there yet; return the record."""
+    """Run what is not there yet of an experiment's variants and seeds; return the record.
+
+    On the way the record of the seeds that are through is stored; of a pilot it is not.
+    """
     experiment = EXPERIMENTS[name]
     seeds = experiment.pilot if pilot else experiment.seeds
-    variants = (pilot and experiment.pilot_variants) or experiment.variants
-    wanted = [(variant, seed) for variant in variants for seed in seeds]
-    outcomes = {pair: finished(name, *pair) for pair in wanted}
-    missing = [pair for pair, outcome in outcomes.items() if outcome is None]
-    bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc=name, unit="run")
+    variants = list((pilot and experiment.pilot_variants) or experiment.variants)
+    before = {} if pilot else from_record(name)
+    wanted = in_order(variants, seeds, jobs)
+    found = {pair: before.get(pair) or finished(name, *pair) for pair in wanted}
+    outcomes = {pair: outcome for pair, outcome in found.items() if outcome is not None}
+    missing = [pair for pair in wanted if pair not in outcomes]
+    bar = tqdm(total=len(wanted), initial=len(outcomes), desc=name, unit="run")
     with bar:
         for variant, seed, outcome in run_parts(name, missing, folder, jobs):
             outcomes[variant, seed] = outcome
             shown = {key: round(value, 2) for key, value in list(outcome["measures"].items())[:3]}
             bar.write(f"{name}: {variant}, seed {seed}: {shown}, {outcome['seconds']} s")
             bar.update()
+            through = [one for one in seeds if all((each, one) in outcomes for each in variants)]
+            old = stored(name)
+            # A whole record is not given up for one that has begun.
+            if seed in through and not pilot and (old is None or is_partial(name, old)):
+                store(name, record_of(name, variants, through, outcomes))
+    return record_of(name, variants, seeds, outcomes)
+
+
+def record_of(
+    name: str,
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    outcomes: dict[tuple[str, int], dict[str, Any]],
+) -> dict[str, Any]:
+    """Return the record of these seeds."""
+    experiment = EXPERIMENTS[name]
     results = {
-        variant: summary([outcomes[variant, seed] for seed in seeds])  # type: ignore[misc]
-        for variant in variants
+        variant: summary([outcomes[variant, seed] for seed in seeds]) for variant in variants
     }
     return {
         "question": experiment.question,
@@ -128,10 +184,7 @@ def run(name: str, folder: Path, jobs: int, *, pilot: bool = False) -> dict[str,
         "test_set": experiment.test_set,
         "command": f"python tools/results.py {name}",
         "device": device_name(experiment.device),
-        "versions": {
-            "python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in PACKAGES},
-        },
+        "versions": versions(),
         "made_with": MADE_WITH,
         "date": time.strftime("%Y-%m-%d"),
         "seconds": round(sum(run["seconds"] for one in results.values() for run in one["runs"])),
@@ -201,16 +254,26 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[list[str
     return lines, compared
 
 
+def versions() -> dict[str, str]:
+    installed = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version(), **installed}
+
+
+def store(name: str, record: dict[str, Any]) -> None:
+    partial = RECORDS / f"{name}.json.partial"
+    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    partial.replace(RECORDS / f"{name}.json")
+
+
 def write(name: str, record: dict[str, Any]) -> None:
     """Store a record, say how it differs from the one before, and drop the parts it is made of."""
-    path = RECORDS / f"{name}.json"
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
+    before = stored(name)
+    if before is not None and before["settings"]["seeds"] == record["settings"]["seeds"]:
         lines, means = differences(before, record)
         for line in lines:
             print(f"  beyond the spread: {line}")
         print(f"{name}: {means - len(lines)} of {means} means lie within the spread of before")
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    store(name, record)
     shutil.rmtree(PARTS / name, ignore_errors=True)
     print(f"wrote vgg_utils/records/{name}.json")
 
@@ -271,9 +334,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.list:
         for name, experiment in EXPERIMENTS.items():
-            there = "recorded" if (RECORDS / f"{name}.json").exists() else "no record"
+            record = stored(name)
+            there = "recorded" if record else "no record"
+            if record and is_partial(name, record):
+                there = f"{len(record['settings']['seeds'])} of {len(experiment.seeds)} seeds"
             takes = f"{experiment.minutes:g} min on {experiment.device}"
-            print(f"{name:30}{there:11}{takes:18}{experiment.question}")
+            print(f"{name:30}{there:15}{takes:18}{experiment.question}")
         return 0
     unknown = set(options.names) - set(EXPERIMENTS)
     if unknown:
@@ -287,7 +353,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.pilot and (without := [name for name in names if not EXPERIMENTS[name].pilot]):
         parser.error(f"there are no seeds for a pilot of {', '.join(without)}: name others")
     if options.missing:
-        names = [name for name in names if not (RECORDS / f"{name}.json").exists()]
+        known = {name: stored(name) for name in names}
+        names = [name for name, one in known.items() if one is None or is_partial(name, one)]
     on_gpu = [name for name in names if EXPERIMENTS[name].device == "cuda"]
     if on_gpu and not torch.cuda.is_available():
         parser.error(f"PyTorch finds no NVIDIA GPU here; it is needed for {', '.join(on_gpu)}")

@@ -26,7 +26,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -40,7 +39,7 @@ from vgg_utils.download import DownloadError
 from vgg_utils.evaluation import predict, top_k_error
 from vgg_utils.model import make_layer
 from vgg_utils.seeds import preserve_random_state
-from vgg_utils.training import Row, TrainingError, autocast_type
+from vgg_utils.training import Row, TrainingError, autocast_type, cycle_share
 from vgg_utils.user_data import as_datasets, check_dataset
 
 Layers = str | Sequence[LayerSpec]
@@ -138,11 +137,6 @@ def whiten(convolution: nn.Conv2d, images: torch.Tensor) -> None:
     convolution.weight.copy_(torch.cat([filters, -filters]))
 
 
-def one_cycle(step: int, steps: int) -> float:
-    """Return the share of the highest rate at a step from 0: 0.2 at first, 1 at a fifth, 0 last."""
-    return float(np.interp(step, [0, 0.2 * steps - 1, steps - 1], [0.2, 1, 0]))
-
-
 def train(
     data: ImageData,
     recipe: Recipe | None = None,
@@ -234,7 +228,7 @@ def _train(data: ImageData, recipe: Recipe, device: torch.device, layers: Layers
             augmented = random_shift(padded, 4)[:, :, 4:-4, 4:-4]
         order = torch.randperm(len(images), device=storage).split(recipe.batch_size)[:steps]
         for step, index in enumerate(order, start=(epoch - 1) * steps):
-            share = one_cycle(step, recipe.epochs * steps) if recipe.one_cycle else 0.5
+            share = cycle_share(step, recipe.epochs * steps) if recipe.one_cycle else 0.5
             for group in optimizer.param_groups:
                 group["lr"] = share * highest * group["lr_scale"]
             optimizer.zero_grad(set_to_none=True)

@@ -66,7 +66,8 @@ CONFIGS = [*layer_configs, *(f"vgg{n}{norm}" for n in (11, 13, 16, 19) for norm 
 FOR_NETWORK = ("batch_norm", "width", "hidden_features", "dropout", "init")
 FOR_FIT = (
     *("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "milestones"),
-    *("patience", "seed", "precision", "compile", "num_workers", "out", "resume", "save_every"),
+    *("patience", "one_cycle", "seed", "precision", "compile", "num_workers"),
+    *("out", "resume", "save_every"),
 )
 
 DESCRIPTION = """\
@@ -130,6 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--patience", type=int, metavar="N", help=PATIENCE)
     instead = "divide the rate by ten after these epochs instead"
     add("--milestones", type=int, nargs="+", default=[], metavar="EPOCH", help=instead)
+    cycle = "let the rate rise for a fifth of the run and fall to zero instead (2017)"
+    add("--one-cycle", action="store_true", help=cycle)
     add("--seed", type=int, default=0, metavar="N", help="default: 0")
 
     add = parser.add_argument_group("machine").add_argument
@@ -156,7 +159,7 @@ def _options(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> ar
     for name in ("width", "hidden_features", "epochs", "batch_size"):
         if getattr(options, name) is None:
             setattr(options, name, getattr(defaults, name))
-    if options.patience is None and not options.milestones:
+    if options.patience is None and not options.milestones and not options.one_cycle:
         options.patience = 5
     return options
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch.utils.data import TensorDataset
 
 import vgg_utils
@@ -47,20 +47,22 @@ def kept(what: str, settings: Settings, seed: int, make: Callable[[], Any], *mor
     """Return what `make` returns, from build/networks where it has been made before.
 
     It is known by the settings that decide on a network's weights, those named in `more`, and the
-    versions. After a change of code that changes results, remove the folder.
+    versions. After a change of code that changes results, remove the folder. Who comes second while
+    it is being made waits for it.
     """
     decides = {key: settings[key] for key in (*DECIDES, *more) if settings.get(key) is not None}
     versions = vgg_utils.__version__, torch.__version__
     text = json.dumps([decides, *versions], sort_keys=True)
     path = KEPT / f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}-{seed}.pt"
-    if path.exists():
-        return torch.load(path, weights_only=True)
-    made = make()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    torch.save(made, partial)
-    partial.replace(path)
-    return made
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists():
+            return torch.load(path, weights_only=True)
+        made = make()
+        partial = path.with_suffix(".partial")
+        torch.save(made, partial)
+        partial.replace(path)
+        return made
 
 
 def images(settings: Settings, folder: Path) -> ImageData:
