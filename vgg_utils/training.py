@@ -115,9 +115,8 @@ def fit(
             in the checkpoints for `load_trained`.
         progress: show a bar.
 
-    A row has `epoch` (from 1), `learning_rate` (of the last step), `train_loss` (mean cross-entropy,
-    with dropout and augmentation), and of a validation set `validation_loss`, `validation_error`
-    (top-1, percent).
+    A row has `epoch` (from 1), `learning_rate` (of its end), `train_loss` (mean cross-entropy, with
+    dropout and augmentation), of a validation set `validation_loss`, `validation_error` (top-1, %).
 
     If torch.distributed is initialised, all processes call this alike and each takes its shard of
     every batch. That is the training of one process, to rounding, but dropout draws other masks,
