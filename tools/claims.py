@@ -55,12 +55,50 @@ class Claim:
     main: bool = False
 
     @property
+    def topic(self) -> str:
+        """The question that it helps to answer, by which a reader finds it."""
+        return _topic(self)
+
+    @property
     def share(self) -> float:
         """The paper's change as a share of the error of `other`, or else the margin `EQUAL`."""
         if self.published is None or self.kind != "change":
             return EQUAL
         one, other = self.published
         return (one - other) / other
+
+
+TOPICS = {
+    "depth": "Does the error fall with depth?",
+    "1x1": "Does a 1x1 layer do what a 3x3 layer does?",
+    "5x5": "Do two 3x3 layers beat one 5x5?",
+    "LRN": "Does local response normalisation help?",
+    "batch norm": "What does batch normalisation change?",
+    "jitter": "Does training at many scales help?",
+    "scales": "Does testing at three scales help?",
+    "views": "Crops, the whole image, or both?",
+    "two": "Do two networks beat one?",
+    "starts": "Which starts does a deep network need?",
+    "recipe": "What is each part of the recipe worth?",
+    "fast": "What is each trick of the fast loop worth?",
+    "flowers": "And on larger photographs?",
+}
+
+
+def _topic(claim: Claim) -> str:
+    name, key = claim.name, claim.experiment.removesuffix("_photographs")
+    if key == "depth":
+        if claim.kind == "effect":
+            key = "batch norm"
+        elif "5x5" in name:
+            key = "5x5"
+        elif "LRN" in name:
+            key = "LRN"
+        elif any(place[0].startswith("C") for place in (claim.one, claim.other)):
+            key = "1x1"
+    elif key in ("jitter", "views"):
+        key = "scales" if "3 scales" in name else "two" if "D+" in name else key
+    return TOPICS[key]
 
 
 class Verdict(NamedTuple):
@@ -130,7 +168,15 @@ def _claims() -> Iterator[Claim]:
 
     def depth(one: str, other: str, **more: Any) -> Claim:
         ends = (one, "error"), (other, "error")
-        return Claim(f"{one} less {other}", "depth_photographs", *ends, **more)
+        name = f"{one} less {other}"
+        if name.count(", batch norm") == 2:
+            name = f"{name.replace(', batch norm', '')}, batch norm"
+        return Claim(
+            name.replace(", batch norm less", " with batch norm less"),
+            "depth_photographs",
+            *ends,
+            **more,
+        )
 
     today = {
         "B less A": ("agrees", "cannot tell"),
@@ -169,12 +215,12 @@ def _claims() -> Iterator[Claim]:
         was = f"5x5 twin less B, {kind}: cannot tell"
         yield depth("5x5 twin" + suffix, "B" + suffix, today=was, **twin)
     yield depth("5x5 twin", "B afresh", **twin)
-    yield depth("5x5 twin, equal weights", "B afresh", **twin)
-    yield depth("5x5 twin, equal weights, batch norm", "B, batch norm", **twin)
+    yield depth("slim 5x5 twin", "B afresh", **twin)
+    yield depth("slim 5x5 twin, batch norm", "B, batch norm", **twin)
     first = table_3["A", "256"]
     for name in "BDE":
         yield depth(name, "A from A", published=(table_3[name, "256"], first), where="Table 3")
-    for name in ("A", "B", "5x5 twin", "5x5 twin, equal weights", "C", "D", "E"):
+    for name in ("A", "B", "5x5 twin", "slim 5x5 twin", "C", "D", "E"):
         yield depth(f"{name}, batch norm", name, kind="effect")
 
     jittered, fixed = table_3["D", "[256;512]"], (table_3["D", "256"], table_3["D", "384"])

@@ -1,21 +1,25 @@
-"""From a run to use: a trained network with its classes and preprocessing, and what it sees.
+"""A trained network, from a run or one of the book's own, with its classes and preprocessing.
 
-    python -m vgg_utils.trained runs/first cat.jpg dog.png
+    python -m vgg_utils.trained D_bn cat.jpg dog.png
 
 names the classes of image files, the likeliest first. In Python:
 
-    trained = load_trained("runs/first")
+    trained = load_trained("D_bn")
     classify(trained, ["cat.jpg"])  # [[("cat", 0.97), ("dog", 0.02)]]
+
+The book's own were trained on CIFAR-10 by `tools/networks.py`; their card is in the reference part.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from vgg_utils import checkpoint
@@ -37,13 +41,21 @@ class Trained(NamedTuple):
     preprocess: Preprocess
 
 
-def load_trained(path: str | Path, *, device: str | torch.device = "cpu") -> Trained:
-    """Rebuild what a run of `fit` or of `python -m vgg_utils.train` has learnt.
+WEIGHTS = Path(__file__).parent / "weights"
+#: The book's own networks, by configuration: plain, with batch norm, and of half the width.
+OWN = tuple(sorted(file.stem for file in WEIGHTS.glob("*.npz")))
 
-    `path` is the run's folder, whose newest checkpoint is taken, or one checkpoint. Raises
-    CheckpointError if there is none, if it does not hold classes and preprocessing, or if its
-    network is no VGGNet as its constructor builds it.
+
+def load_trained(path: str | Path, *, device: str | torch.device = "cpu") -> Trained:
+    """Rebuild one of the book's own networks, or what a run has learnt.
+
+    `path` is one of `OWN`; or the folder of a run of `fit` or of `python -m vgg_utils.train`, whose
+    newest checkpoint is taken; or one checkpoint. Raises CheckpointError if there is none, if it
+    does not hold classes and preprocessing, or if its network is no VGGNet as its constructor
+    builds it.
     """
+    if str(path) in OWN:
+        return _trained(_read_weights(WEIGHTS / f"{path}.npz"), device)
     found = checkpoint.load_latest(path) if Path(path).is_dir() else (path, checkpoint.load(path))
     if found is None:
         raise checkpoint.CheckpointError(f"{path} holds no checkpoint")
@@ -57,6 +69,24 @@ def load_trained(path: str | Path, *, device: str | torch.device = "cpu") -> Tra
     for name, problem in problems.items():
         if state[name] is None:
             raise checkpoint.CheckpointError(problem)
+    return _trained(state, device)
+
+
+def _read_weights(file: Path) -> dict[str, Any]:
+    """Return what a checkpoint would hold of one of the book's own networks.
+
+    A weight is a whole number of 8 bits times the factor of its output. Nothing in it is code.
+    """
+    with np.load(file, allow_pickle=False) as arrays:
+        weights = {name: torch.from_numpy(arrays[name]) for name in arrays if name != "about"}
+        about = json.loads(str(arrays["about"]))
+    for name in [name for name in weights if name.endswith(":factor")]:
+        whole, factor = weights[name.removesuffix(":factor")], weights.pop(name)
+        weights[name.removesuffix(":factor")] = whole * factor.view(-1, *[1] * (whole.dim() - 1))
+    return {"model": weights, **about}
+
+
+def _trained(state: dict[str, Any], device: str | torch.device) -> Trained:
     model = VGGNet(**state["network"])
     model.load_state_dict(state["model"])
     model.pixel_range = tuple(state["pixel_range"])
