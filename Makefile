@@ -52,6 +52,9 @@ notebooks: $(READY)  ## Run the notebooks from the top and store clean outputs (
 results: $(READY)  ## Repeat the measured experiments, some 45 minutes (ONLY=name for one, DEVICE=cuda on a GPU)
 	$(BIN)/python tools/results.py $(if $(DEVICE),--device $(DEVICE) --missing) $(ONLY)
 
+gpu: $(READY)  ## Make every run that waits for a GPU, the most valuable first, on a machine that has one
+	$(BIN)/python tools/gpu.py
+
 bench: $(READY)  ## Measure speed and memory against peers, some minutes (ONLY=name for one)
 	$(BIN)/python benchmarks/bench.py $(ONLY)
 

@@ -114,6 +114,22 @@ def run(names: Sequence[str], size: Size, repeats: int) -> dict[str, Any]:
     }
 
 
+def joined(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Return one record of both, in the order of the cases.
+
+    Raises ValueError if they were measured on other devices, with other versions or sizes.
+    """
+    for name in ("device", "versions", "size"):
+        if before[name] != after[name]:
+            raise ValueError(f"{name} was {before[name]} before and is {after[name]} now")
+    both = {**before["results"], **after["results"]}
+    in_order = {name: both[name] for name in CASES if name in both}
+    whole = list(in_order) == cases_for(after["size"]["device"])
+    command = "python benchmarks/bench.py " + ("" if whole else f"{' '.join(in_order)} ")
+    repeats = after["command"].rpartition(" ")[2]
+    return {**after, "command": f"{command}--repeats {repeats}", "results": in_order}
+
+
 def cases_for(device: str) -> list[str]:
     return [name for name, case in CASES.items() if device == "cuda" or not case.only_gpu]
 
@@ -191,6 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="pairs for each case, four times as many for short ones (default: 15)",
     )
     add("--threads", type=int, metavar="N", help="of PyTorch on the CPU (default: its own choice)")
+    add("--add", action="store_true", help="keep the other cases of the file")
     add("--out", type=Path, metavar="FILE", help="default: benchmarks/results/DEVICE.json")
     options = parser.parse_args(arguments)
     if options.list:
@@ -209,6 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     record = run(options.cases or cases_for(device), SIZES[device], options.repeats)
     print(table(record))
     path = options.out or RESULTS / f"{device}.json"
+    if options.add and path.exists():
+        record = joined(json.loads(path.read_text(encoding="utf-8")), record)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(markdown(record), encoding="utf-8")

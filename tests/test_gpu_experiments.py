@@ -120,10 +120,9 @@ def test_vgg16_is_d_with_all_its_channels_and_trains(cifar10):
     assert settings["model"]["layer_config"] == "D" and settings["model"].get("width", 1) == 1
     assert settings["fit"]["epochs"] <= 30
     settings["model"]["width"] = 1 / 32
-    settings["fit"] |= {"epochs": 2, "batch_size": 16, "milestones": [1]}
+    settings["fit"] |= {"epochs": 2, "batch_size": 16}
     outcome = fast_cifar10.vgg16(settings, 3, Path())
-    rates = [row["learning_rate"] for row in outcome["history"]]
-    assert rates == pytest.approx([0.05, 0.005])
+    assert outcome["history"][-1]["learning_rate"] == 0  # the end of its cycle
     assert outcome["measures"] == {"test_error": outcome["history"][-1]["test_error"]}
     assert outcome["measures"]["test_error"] < 100
 

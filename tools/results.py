@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -50,6 +51,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "vgg_utils" / "records"
 PARTS = ROOT / "build" / "results"
 PILOT = ROOT / "build" / "pilot"
+MORE = 3  # exit status: stopped for time, and there is more to do
 LONG = 60  # minutes of one core; what takes more is run by name, or with --long
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 # Digits can be expected to come out again only where this is the same.
@@ -138,10 +140,17 @@ def in_order(variants: Sequence[str], seeds: Sequence[int], jobs: int) -> list[t
     return [(variant, seed) for block in blocks for variant in variants for seed in block]
 
 
-def run(name: str, folder: Path, jobs: int, *, pilot: bool = False) -> dict[str, Any]:
+class OutOfTime(Exception):
+    """There is more to run than the time allows; what is done is kept."""
+
+
+def run(
+    name: str, folder: Path, jobs: int, *, pilot: bool = False, until: float = math.inf
+) -> dict[str, Any]:
     """Run what is not there yet of an experiment's variants and seeds; return the record.
 
-    On the way the record of the seeds that are through is stored; of a pilot it is not.
+    On the way the record of the seeds that are through is stored; of a pilot it is not. Raises
+    OutOfTime if a run has ended after `until`, by time.monotonic, and it was not the last.
     """
     experiment = EXPERIMENTS[name]
     seeds = experiment.pilot if pilot else experiment.seeds
@@ -163,6 +172,8 @@ def run(name: str, folder: Path, jobs: int, *, pilot: bool = False) -> dict[str,
             # A whole record is not given up for one that has begun.
             if seed in through and not pilot and (old is None or is_partial(name, old)):
                 store(name, record_of(name, variants, through, outcomes))
+            if time.monotonic() > until and len(outcomes) < len(wanted):
+                raise OutOfTime
     return record_of(name, variants, seeds, outcomes)
 
 
@@ -330,6 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pilot", action="store_true", help="with the seeds that do not count")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="for downloads")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="then begin no other run")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a core, one a GPU)")
     options = parser.parse_args(arguments)
     if options.list:
@@ -359,13 +371,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if on_gpu and not torch.cuda.is_available():
         parser.error(f"PyTorch finds no NVIDIA GPU here; it is needed for {', '.join(on_gpu)}")
     print(time_needed(names, options.jobs, options.pilot))
+    until = time.monotonic() + 60 * options.minutes
     done, failed = [], []
     for name in names:
         jobs = runs_at_once(EXPERIMENTS[name], options.jobs)
         try:
-            record = run(name, options.data_dir, jobs, pilot=options.pilot)
+            record = run(name, options.data_dir, jobs, pilot=options.pilot, until=until)
             (write_pilot if options.pilot else write)(name, record)
             done.append(overview(name, record))
+        except OutOfTime:
+            print(f"no time left for more of {name}; the same command goes on with it")
+            return MORE
         except KeyboardInterrupt:
             print(f"\nstopped; the same command goes on with {name}")
             return 130

@@ -158,7 +158,9 @@ def rows(found: list[Found]) -> Iterator[Found | str]:
     """Return the rows of the figure: each question, and its claims that have an interval."""
     for topic in TOPICS.values():
         own = [one for one in found if one["topic"] == topic and "margin" in one]
-        yield from [topic, *own] if own else []
+        if own:
+            yield topic
+            yield from own
 
 
 def figure(found: list[Found]) -> plt.Figure:

@@ -95,8 +95,8 @@ EXPERIMENTS = {
                 "fit": {
                     "epochs": 30,
                     "batch_size": 128,
-                    "learning_rate": 0.05,
-                    "milestones": [18, 26],
+                    "learning_rate": 0.06,
+                    "one_cycle": True,
                     "precision": "auto",
                 },
             },

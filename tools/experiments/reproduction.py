@@ -109,7 +109,7 @@ EXPERIMENTS = {
         paper="Table 3, Sect. 4.1",
         data="CIFAR-10: 50,000 images to train on, 10,000 to test on",
         seeds=[1, 2, 3],
-        variants=rows({"width": 0.5, "pool_size": 1, "hidden_features": 512}),
+        variants=rows({"pool_size": 1, "hidden_features": 512}),
         common={
             "data": {"name": "cifar10"},
             "augment": {"flip": True, "shift": 4},

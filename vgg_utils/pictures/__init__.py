@@ -10,7 +10,10 @@ import torch
 from vgg_utils.images import read_image
 
 FOLDER = Path(__file__).parent
-CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CIFAR10_CLASSES = [
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+]
 
 
 class Thumbnails(NamedTuple):
