@@ -18,7 +18,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 SITE := $(BIN)/jupyter-book build . --all -q -W -n --keep-going > /dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help book check test test-slow serve notebooks results bench address lock clean
+.PHONY: help book check test test-slow serve notebooks results gpu bench address lock clean
 
 help:  ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s%s\n", $$1, $$2}'

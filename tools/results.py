@@ -8,7 +8,7 @@
     python tools/results.py --pilot depth_photographs
                                             with the seeds that do not count, to build/pilot
     python tools/results.py --device cuda --missing
-                                            what waits for a GPU: `make results DEVICE=cuda`
+                                            what waits for a GPU; see tools/gpu.py
 
 A run that is stopped goes on where it was. All variants are run from the first seeds before the
 next ones, and the record is written anew whenever a seed is through; the runs of one that has begun
