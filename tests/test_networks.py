@@ -46,7 +46,6 @@ def folders(tmp_path, monkeypatch):
     small = {name: one._replace(**quick) for name, one in NETWORKS.items()}
     monkeypatch.setattr(networks, "NETWORKS", small)
     monkeypatch.setattr(networks, "RECIPE", {**networks.RECIPE, "batch_size": 10})
-    monkeypatch.setattr(trained, "OWN", tuple(small))
     return tmp_path
 
 
@@ -58,7 +57,6 @@ def test_packed_network_comes_back_to_half_a_step_of_8_bits(tmp_path, monkeypatc
     preprocess = Preprocess(32, 32, [0.1, 0.2, 0.3])
     networks.pack(Trained(model, CIFAR10_CLASSES, preprocess), tmp_path / "mine.npz")
     monkeypatch.setattr(trained, "WEIGHTS", tmp_path)
-    monkeypatch.setattr(trained, "OWN", ("mine",))
     again, classes, same = load_trained("mine")
     assert classes == CIFAR10_CLASSES and same == preprocess and not again.training
     assert again.pixel_range == (-0.5, 0.5)

@@ -54,8 +54,9 @@ def load_trained(path: str | Path, *, device: str | torch.device = "cpu") -> Tra
     does not hold classes and preprocessing, or if its network is no VGGNet as its constructor
     builds it.
     """
-    if str(path) in OWN:
-        return _trained(_read_weights(WEIGHTS / f"{path}.npz"), device)
+    own = WEIGHTS / f"{path}.npz"
+    if own.parent == WEIGHTS and own.is_file():
+        return _trained(_read_weights(own), device)
     found = checkpoint.load_latest(path) if Path(path).is_dir() else (path, checkpoint.load(path))
     if found is None:
         raise checkpoint.CheckpointError(f"{path} holds no checkpoint")
