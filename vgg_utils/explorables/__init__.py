@@ -1,1 +1,57 @@
-"""Live figures: pages of plain HTML and script, one a stem, filled in by `vgg_utils.plots`."""
+"""Live figures: pages of plain HTML and script, filled in by a function each.
+
+Show one in a notebook with `IPython.display.HTML(convolution())`. The receptive-field explorer's
+function stands in `vgg_utils.plots`.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from vgg_utils.pictures import picture
+
+#: The nine weights of each kernel of `convolution`, row by row.
+KERNELS: dict[str, Sequence[float]] = {
+    "Upright edges": [-1, 0, 1] * 3,
+    "Level edges": [-1] * 3 + [0] * 3 + [1] * 3,
+    "Outlines": [-1] * 4 + [8] + [-1] * 4,
+    "Sharpen": [0, -1, 0, -1, 5, -1, 0, -1, 0],
+    "Blur": [1 / 9] * 9,
+}
+
+
+def explorable(name: str, **data: Any) -> str:
+    """Return a live figure as HTML: the file of that name with its data, and the look of all.
+
+    In the file `{{key}}` stands for a value, and `{{data}}` for all of them as JSON.
+    """
+    folder = files(__name__)
+    page = folder.joinpath(f"{name}.html").read_text("utf-8")
+    look = folder.joinpath("look.html").read_text("utf-8")
+    texts = {"look": look, "data": html.escape(json.dumps(data)).replace("&quot;", '"'), **data}
+    for key, value in texts.items():
+        page = page.replace("{{" + key + "}}", str(value))
+    return page
+
+
+def _embedded(image: Image.Image, kind: str = "PNG", **options: Any) -> str:
+    """Return a picture as an address that holds it."""
+    file = io.BytesIO()
+    image.save(file, kind, optimize=True, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def convolution() -> str:
+    """Drag a window of 3x3 over a cat's eye: nine products, their sum, one to three layers."""
+    eye = Image.open(picture("cat")).convert("L").crop((110, 60, 220, 170))
+    eye = ImageOps.autocontrast(eye.resize((24, 24), Image.Resampling.BOX))
+    pixels = list(eye.tobytes())
+    return explorable("convolution", pixels=pixels, kernels=KERNELS, photo=_embedded(eye))

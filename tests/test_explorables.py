@@ -1,0 +1,280 @@
+"""The live figures, each opened from a file in a headless Chromium, as readers meet it.
+
+What a figure says is compared with what the module, NumPy or SciPy compute from the same inputs.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import test_site
+import torch
+from torch.nn import functional as F
+
+from vgg_utils import explorables
+from vgg_utils.explorables import KERNELS
+
+browser = test_site.browser  # and its reasons to skip
+FIGURES = {"convolution": explorables.convolution}
+PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>
+<meta name="viewport" content="width=device-width"></head><body>{body}</body></html>"""
+
+
+@pytest.fixture
+def show(browser: Any, tmp_path: Path) -> Any:
+    """Open figures on a page of their own; in the end complain of errors and requests."""
+    contexts, complaints = [], []
+
+    def show(
+        name: str, *, copies: int = 1, theme: str = "", width: int = 900, **options: Any
+    ) -> Any:
+        options = {"color_scheme": "light", "has_touch": width < 500, **options}
+        context = browser.new_context(viewport={"width": width, "height": 844}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda r: complaints.append(r.url) if not is_own(r.url) else None)
+        file = tmp_path / f"{name}.html"
+        file.write_text(PAGE.format(theme=theme, body=FIGURES[name]() * copies), "utf-8")
+
+        def is_own(address: str) -> bool:
+            return address == file.as_uri() or address.startswith("data:")
+
+        page.goto(file.as_uri())
+        return page.locator(".live").first
+
+    yield show
+    assert not complaints
+    for context in contexts:
+        context.close()
+
+
+def choose(figure: Any, chip: str) -> None:
+    figure.get_by_role("radio", name=chip, exact=True).check(force=True)
+
+
+def said(figure: Any) -> str:
+    return figure.locator(".live-says").inner_text()
+
+
+def numbers(text: str) -> list[float]:
+    """Return the numbers of a text in order, with thousands by commas and a true minus."""
+    found = re.findall(r"[-−]?\d[\d,]*(?:\.\d+)?", text)
+    return [float(number.replace(",", "").replace("−", "-")) for number in found]
+
+
+def cells(table: Any) -> np.ndarray:
+    """Return a square table of numbers; 1/9 is written so."""
+    texts = [text.replace("−", "-") for text in table.locator("td").all_inner_texts()]
+    values = [1 / float(t[2:]) if t.startswith("1/") else float(t) for t in texts]
+    return np.reshape(values, (int(len(values) ** 0.5), -1))
+
+
+# What all figures keep
+
+
+def test_every_figure_is_tested() -> None:
+    files = {path.stem for path in Path(explorables.__file__).parent.glob("*.html")}
+    assert files == {*FIGURES, "look", "receptive_field"}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_filled_in_and_small(name: str) -> None:
+    page = FIGURES[name]()
+    assert "{{" not in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert len(gzip.compress(page.encode())) < 20_000
+
+
+UNNAMED = """figure => [...figure.querySelectorAll('button, input, select, [tabindex], svg')]
+  .filter(e => e.checkVisibility() && !e.closest('[aria-hidden=true]'))
+  .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim()
+    || [...(e.labels || [])].some(label => label.textContent.trim())))
+  .map(e => e.outerHTML.slice(0, 90))"""
+
+SMALL = """figure => [...figure.querySelectorAll('button, input, select, [tabindex]')]
+  .filter(e => e.checkVisibility() && !e.closest('.live-pane'))
+  .map(e => [e.getBoundingClientRect(), e]).filter(([box]) => Math.min(box.width, box.height) < 24)
+  .map(([box, e]) => `${box.width}x${box.height} ${e.outerHTML.slice(0, 90)}`)"""
+
+# Text against the ground it stands on, through half-transparent grounds; SVG text has a fill.
+FAINT = """figure => {
+  const parse = colour => {
+    const n = colour.match(/-?[\\d.]+(e-?\\d+)?/g).map(Number);
+    const scale = colour.startsWith('color(') ? 255 : 1;
+    return [n[0] * scale, n[1] * scale, n[2] * scale, n[3] ?? 1];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
+  const light = rgb => rgb.map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = e => {
+    const own = e ? parse(getComputedStyle(e).backgroundColor) : [255, 255, 255, 1];
+    return own[3] === 1 ? own.slice(0, 3) : [...over(own, ground(e.parentElement))];
+  };
+  const texts = document.createTreeWalker(figure, NodeFilter.SHOW_TEXT), faint = [];
+  while (texts.nextNode()) {
+    const text = texts.currentNode, e = text.parentElement;
+    if (!text.data.trim() || !e.checkVisibility() || e.matches('style, script, title')) continue;
+    const style = getComputedStyle(e);
+    const colour = parse(e.namespaceURI.includes('svg') ? style.fill : style.color);
+    const pair = [light(over(colour, ground(e))), light(ground(e))].sort((a, b) => b - a);
+    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
+    if (ratio < 4.5) faint.push(`${ratio.toFixed(2)} ${text.data.trim()}`);
+  }
+  return faint;
+}"""
+
+LARGE = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize("width", [900, 390])
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_named_and_large_enough_and_fits(name: str, width: int, show: Any) -> None:
+    figure = show(name, width=width)
+    assert figure.get_attribute("role") == "group" and figure.get_attribute("aria-label")
+    assert figure.locator("output").get_attribute("aria-live") in (None, "polite")
+    assert figure.locator(".live-static").is_hidden()
+    assert figure.evaluate(UNNAMED) == []
+    assert figure.evaluate(SMALL) == []
+    assert not figure.evaluate(LARGE)
+
+
+@pytest.mark.parametrize(
+    ("theme", "scheme"),
+    [("", "light"), ("", "dark"), (' data-theme="dark"', "light"), (' data-theme="light"', "dark")],
+)
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_legible_in_either_theme(name: str, theme: str, scheme: str, show: Any) -> None:
+    figure = show(name, theme=theme, color_scheme=scheme)
+    assert figure.evaluate(FAINT) == []
+    ground = figure.evaluate("figure => getComputedStyle(figure).backgroundColor")
+    is_dark = "dark" in (theme or scheme)
+    assert (max(map(int, re.findall(r"\d+", ground)[:3])) < 60) == is_dark
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_without_scripts_is_a_picture_and_a_sentence(name: str, show: Any) -> None:
+    figure = show(name, width=390, java_script_enabled=False)
+    static = figure.locator(".live-static")
+    assert static.is_visible() and figure.locator(".live-body").is_hidden()
+    assert static.locator("svg, table").count()
+    assert len(static.inner_text().split()) > 20
+    box, outer = static.bounding_box(), figure.bounding_box()
+    assert box["width"] < outer["width"] <= 390
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_stand_side_by_side(name: str, show: Any) -> None:
+    """Two copies on one page, and a key of one neither moves the other nor leaves the figure."""
+    page = show(name, copies=2).page
+    first, second = page.locator(".live").all()
+    assert said(first) == said(second)
+    page.evaluate("window.left = 0; document.addEventListener('keydown', () => { left += 1; })")
+    before = second.locator(".live-body").inner_html()
+    for control in first.locator("input, button:enabled, [tabindex='0']").all():
+        if control.is_visible():
+            control.focus()
+            page.keyboard.press("ArrowRight")
+    assert page.evaluate("left") == 0
+    assert second.locator(".live-body").inner_html() == before
+
+
+# Convolution under the finger
+
+
+def convolve(pixels: np.ndarray, kernel: list[float], layers: int) -> np.ndarray:
+    """Return the map after some layers of one kernel, each with padding and a ReLU."""
+    x = torch.tensor(pixels, dtype=torch.float64)[None, None]
+    weight = torch.tensor(kernel, dtype=torch.float64).view(1, 1, 3, 3)
+    for _ in range(layers):
+        x = F.relu(F.conv2d(x, weight, padding=1))
+    return x[0, 0].numpy()
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_convolution_shows_nine_products_and_their_sum(name: str, show: Any) -> None:
+    figure = show("convolution")
+    data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
+    pixels = np.pad(np.reshape(data["pixels"], (24, 24)), 1)
+    row, column = 9, 7
+    nine = (pixels[9:12, 7:10] * np.reshape(KERNELS["Upright edges"], (3, 3))).ravel()
+    sentence = " ".join(figure.locator(".live-static").text_content().split())
+    assert numbers(sentence.replace("− ", "−"))[3:13] == [*nine, nine.sum()]
+    window = figure.locator(".live-grip").first
+    choose(figure, name)
+    for key in [""] + ["ArrowLeft"] * 9 + ["ArrowDown"] * 16:  # to the corner, and no further
+        if key:
+            window.press(key)
+        row = min(23, row + (key == "ArrowDown"))
+        column = max(0, column - (key == "ArrowLeft"))
+        if column == 0 and 0 < row < 22:
+            continue
+        nine = pixels[row : row + 3, column : column + 3]
+        products = nine * np.reshape(KERNELS[name], (3, 3))
+        np.testing.assert_array_equal(cells(figure.locator(".conv-pixels")), nine)
+        np.testing.assert_allclose(cells(figure.locator(".conv-products")), products, atol=0.05)
+        value = float(figure.locator(".live-says").get_attribute("data-value"))
+        assert value == pytest.approx(products.sum(), abs=1e-3)
+        assert numbers(said(figure))[:2] == [row + 1, column + 1]
+        assert numbers(said(figure))[2] == pytest.approx(products.sum(), abs=0.051)
+    assert (row, column) == (23, 0)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_convolution_counts_paths_through_layers(layers: int, show: Any) -> None:
+    figure = show("convolution")
+    data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
+    pixels = np.reshape(data["pixels"], (24, 24))
+    row, column = 9, 7
+    choose(figure, str(layers))
+    tables = figure.locator(".conv-paths").all()
+    assert len(tables) == layers
+    for depth, table in enumerate(tables, start=1):  # the gradient through ones counts the paths
+        x = torch.zeros(1, 1, 7, 7, requires_grad=True)
+        y = x
+        for _ in range(depth):
+            y = F.conv2d(y, torch.ones(1, 1, 3, 3), padding=1)
+        (paths,) = torch.autograd.grad(y[0, 0, 3, 3], x)
+        inside = slice(3 - depth, 4 + depth)
+        np.testing.assert_array_equal(cells(table), paths[0, 0, inside, inside].numpy())
+    found = [*numbers(said(figure))]
+    assert (2 * layers + 1, 9**layers, paths.max()) == (found[2], found[4], found[5])
+    for name, kernel in KERNELS.items():
+        choose(figure, name)
+        value = float(figure.locator(".live-says").get_attribute("data-value"))
+        expected = convolve(pixels, kernel, layers)[row, column]
+        assert value == pytest.approx(expected, rel=1e-3, abs=1e-9)
+
+
+def test_convolution_window_follows_the_pointer(show: Any) -> None:
+    figure = show("convolution")
+    page, pane = figure.page, figure.locator(".live-pane").first
+    box, grip = pane.bounding_box(), figure.locator(".live-grip").first.bounding_box()
+    cell = box["width"] / 26
+    x, y = grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2
+    page.mouse.move(x + 5, y - 5)  # taken off its middle, it doesn't jump
+    page.mouse.down()
+    page.mouse.move(x + 5 + 4 * cell, y - 5 - 3 * cell, steps=8)
+    page.mouse.up()
+    page.mouse.move(x, y)
+    assert numbers(said(figure))[:2] == [10 - 3, 8 + 4]
+    page.mouse.click(box["x"] + 5.5 * cell, box["y"] + 20.5 * cell)
+    assert numbers(said(figure))[:2] == [20, 5]
+    other = figure.locator(".live-pane").nth(1).bounding_box()  # the map answers too
+    page.mouse.click(other["x"] + other["width"] / 2 + 1, other["y"] + other["height"] / 2 + 1)
+    assert numbers(said(figure))[:2] == [13, 13]
+
+
+def test_convolution_window_follows_a_tap(show: Any) -> None:
+    figure = show("convolution", width=390)
+    box = figure.locator(".live-pane").first.bounding_box()
+    cell = box["width"] / 26
+    figure.page.touchscreen.tap(box["x"] + 20.5 * cell, box["y"] + 5.5 * cell)
+    assert numbers(said(figure))[:2] == [5, 20]
