@@ -17,10 +17,12 @@ import torch
 from torch.nn import functional as F
 
 from vgg_utils import explorables
+from vgg_utils.configs import layer_configs, layer_names, summarise, total
 from vgg_utils.explorables import KERNELS
+from vgg_utils.receptive_field import receptive_field
 
 browser = test_site.browser  # and its reasons to skip
-FIGURES = {"convolution": explorables.convolution}
+FIGURES = {"convolution": explorables.convolution, "configuration": explorables.configuration}
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>
 <meta name="viewport" content="width=device-width"></head><body>{body}</body></html>"""
 
@@ -278,3 +280,159 @@ def test_convolution_window_follows_a_tap(show: Any) -> None:
     cell = box["width"] / 26
     figure.page.touchscreen.tap(box["x"] + 20.5 * cell, box["y"] + 5.5 * cell)
     assert numbers(said(figure))[:2] == [5, 20]
+
+
+# Configuration builder
+
+
+def totals(figure: Any) -> dict[str, float]:
+    """Return the numbers that the figure shows, as exact as it has them."""
+    names = ("depth", "parameters", "macs", "activations", "field", "map")
+    return {
+        name: float(figure.locator(f".conf-{name}").get_attribute("data-value")) for name in names
+    }
+
+
+def expected_totals(layers: list[Any]) -> dict[str, float]:
+    rows = summarise(layers)
+    whole, end = total(rows), receptive_field(layers)[-1]
+    last = next(row for row in rows if row.name == layer_names(layers)[-1])
+    return {
+        "depth": sum(entry != "M" for entry in layers) + 3,
+        "parameters": whole.parameters,
+        "macs": whole.macs,
+        "activations": 4 * whole.activations,
+        "field": end.receptive_field,
+        "map": last.output_shape[1],
+    }
+
+
+def layers_of(figure: Any) -> list[Any]:
+    """Read the configuration off the list of layers."""
+    texts = [text.split() for text in figure.get_by_role("option").all_inner_texts()]
+    return ["M" if text == ["pool"] else (int(text[0][0]), int(text[1])) for text in texts]
+
+
+@pytest.mark.parametrize("name", "ABCDE")
+def test_configuration_counts_as_the_module_does(name: str, show: Any) -> None:
+    figure = show("configuration")
+    choose(figure, name)
+    layers = layer_configs[name]
+    assert layers_of(figure) == layers
+    assert totals(figure) == expected_totals(layers)
+    fields = {row.name: row.receptive_field for row in receptive_field(layers)}
+    rows = {row.name: row for row in summarise(layers)}
+    for option in figure.get_by_role("option").all():
+        option.click()
+        layer = option.get_attribute("data-name")
+        found = numbers(said(figure).replace(layer, "", 1))
+        row = rows[layer]
+        assert found[:3] == [*row.output_shape], layer
+        assert (found[3] == row.parameters) == (row.parameters > 0), layer
+        assert fields[layer] in found, layer
+    table = figure.locator(".live-static td").all_text_contents()
+    depth, parameters, macs, field = numbers(" ".join(table[table.index(name) :][1:5]))
+    whole = expected_totals(layers)
+    assert (depth, field) == (whole["depth"], whole["field"])
+    assert parameters == pytest.approx(whole["parameters"] / 1e6, abs=0.0051)
+    assert macs == pytest.approx(whole["macs"] / 1e9, abs=0.0051)
+
+
+def test_configuration_can_be_built_by_hand(show: Any) -> None:
+    figure = show("configuration")
+    layers = [*layer_configs["A"]]
+
+    def press(name: str) -> None:
+        figure.get_by_role("button", name=name, exact=True).click()
+
+    def agree() -> None:
+        assert layers_of(figure) == layers
+        assert totals(figure) == expected_totals(layers)
+
+    choose(figure, "A")
+    figure.get_by_role("option", name="conv3_2").click()
+    press("Add one like it")
+    layers.insert(6, (3, 256))
+    agree()
+    assert figure.get_by_role("radio", checked=True).count() == 2  # no longer A
+    choose(figure, "1x1")
+    layers[6] = (1, 256)
+    agree()
+    choose(figure, "512")
+    layers[6] = (1, 512)
+    agree()
+    press("Later")
+    layers[6:8] = ["M", (1, 512)]
+    agree()
+    press("Earlier")
+    press("Earlier")
+    layers[5:8] = [(1, 512), (3, 256), "M"]
+    agree()
+    press("Remove")
+    del layers[5]
+    agree()
+    choose(figure, "5x5")
+    layers[5] = (5, 256)
+    agree()
+    choose(figure, "pool")  # a sixth pool
+    layers[5] = "M"
+    agree()
+    assert totals(figure)["map"] == 3
+    figure.get_by_role("option", name="pool6").click()
+    press("Add one like it")
+    press("Add one like it")
+    assert said(figure).startswith("Nothing is left after pool8")
+    with pytest.raises(ValueError, match="too small for 8 pools"):
+        summarise([*layers, "M", "M"])
+
+
+def test_configuration_answers_the_keyboard(show: Any) -> None:
+    figure = show("configuration")
+    keyboard, options = figure.page.keyboard, figure.get_by_role("option")
+
+    def names() -> list[str]:
+        return [option.get_attribute("data-name") for option in options.all()]
+
+    options.first.focus()
+    for _ in range(2):
+        keyboard.press("ArrowRight")
+    focused = figure.locator("[aria-selected=true]")
+    assert focused.get_attribute("data-name") == "pool1"
+    assert focused.evaluate("e => e === document.activeElement")
+    keyboard.press("Shift+ArrowRight")
+    assert layers_of(figure)[2:4] == [(3, 128), "M"]
+    assert focused.evaluate("e => e === document.activeElement")
+    keyboard.press("Delete")
+    assert len(names()) == 17
+    keyboard.press("End")
+    assert focused.get_attribute("data-name") == "pool4"
+    keyboard.press("ArrowRight")  # nothing beyond
+    assert focused.get_attribute("data-name") == "pool4"
+    assert options.and_(figure.locator("[tabindex='0']")).count() == 1
+    assert totals(figure) == expected_totals(layers_of(figure))
+
+
+@pytest.mark.parametrize("name", "ABCDE")
+def test_configuration_with_padding_everywhere(name: str, show: Any) -> None:
+    """The same network of torch.nn, each convolution with padding=1, on the meta device."""
+    figure = show("configuration")
+    choose(figure, name)
+    figure.get_by_label("Pad every convolution by 1").check()
+    x, weights, channels = torch.empty(1, 3, 224, 224, device="meta"), 0, 3
+    macs = 0
+    for entry in layer_configs[name]:
+        if entry == "M":
+            x = F.max_pool2d(x, 2)
+            continue
+        layer = torch.nn.Conv2d(channels, entry[1], entry[0], padding=1, device="meta")
+        x, channels = layer(x), entry[1]
+        weights += sum(parameter.numel() for parameter in layer.parameters())
+        macs += layer.weight.numel() * x.shape[2] * x.shape[3]
+    assert x.shape[2] == (8 if name == "C" else 7)
+    whole = totals(figure)
+    head = total(summarise(name)[-3:])
+    assert whole["map"] == x.shape[2]
+    assert whole["parameters"] == weights + head.parameters
+    assert whole["macs"] == macs + head.macs
+    assert ("is 8x8, and fc6 is made for 7x7" in said(figure)) == (name == "C")
+    assert figure.locator(".conf-wrong").count() == (name == "C")

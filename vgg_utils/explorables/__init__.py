@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from vgg_utils.configs import layer_configs
 from vgg_utils.pictures import picture
 
 #: The nine weights of each kernel of `convolution`, row by row.
@@ -55,3 +56,9 @@ def convolution() -> str:
     eye = ImageOps.autocontrast(eye.resize((24, 24), Image.Resampling.BOX))
     pixels = list(eye.tobytes())
     return explorable("convolution", pixels=pixels, kernels=KERNELS, photo=_embedded(eye))
+
+
+def configuration() -> str:
+    """Add, remove, change and reorder layers, and see what that costs and what the net sees."""
+    presets = {name: layers for name, layers in layer_configs.items() if "LRN" not in layers}
+    return explorable("configuration", presets=presets)
