@@ -6,6 +6,7 @@ What a figure says is compared with what the module, NumPy or SciPy compute from
 from __future__ import annotations
 
 import gzip
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from torch.nn import functional as F
 from vgg_utils import explorables
 from vgg_utils.configs import layer_configs, layer_names, summarise, total
 from vgg_utils.explorables import KERNELS
+from vgg_utils.model import VGGNet, initialise, weight_layers
 from vgg_utils.receptive_field import receptive_field
 
 browser = test_site.browser  # and its reasons to skip
-FIGURES = {"convolution": explorables.convolution, "configuration": explorables.configuration}
+NAMES = ["convolution", "configuration", "signal"]
+FIGURES = {name: getattr(explorables, name) for name in NAMES}
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>
 <meta name="viewport" content="width=device-width"></head><body>{body}</body></html>"""
 
@@ -59,6 +62,14 @@ def show(browser: Any, tmp_path: Path) -> Any:
 
 def choose(figure: Any, chip: str) -> None:
     figure.get_by_role("radio", name=chip, exact=True).check(force=True)
+
+
+def slide(figure: Any, label: str, value: float) -> None:
+    """Set a slider as a drag does."""
+    figure.get_by_role("slider", name=label).evaluate(
+        "(e, value) => { e.value = value; e.dispatchEvent(new Event('input', {bubbles: true})); }",
+        value,
+    )
 
 
 def said(figure: Any) -> str:
@@ -436,3 +447,83 @@ def test_configuration_with_padding_everywhere(name: str, show: Any) -> None:
     assert whole["macs"] == macs + head.macs
     assert ("is 8x8, and fc6 is made for 7x7" in said(figure)) == (name == "C")
     assert figure.locator(".conf-wrong").count() == (name == "C")
+
+
+# Signal through the layers
+
+SIZES = [0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20, 30, 57, 100]
+SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+
+
+def scales(config: str, rule: str, std: float, size: float) -> list[float]:
+    """Return the size of the pixels, then of each layer's output by the lesson's formula."""
+    with torch.device("meta"):
+        layers = weight_layers(VGGNet(3, 1000, config, init="pytorch"))
+    found = [size]
+    for name, layer in layers.items():
+        fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()
+        sigma = {
+            "One σ": std,
+            "He": math.sqrt(2 / fan_in),
+            "Xavier": math.sqrt(2 / (fan_in + fan_out)),
+            "PyTorch": math.sqrt(1 / (3 * fan_in)),
+        }[rule]
+        found.append(found[-1] * sigma * math.sqrt(fan_in if name == "fc8" else fan_in / 2))
+    return found
+
+
+@pytest.mark.parametrize("config", "ABDE")
+@pytest.mark.parametrize("rule", ["One σ", "He", "Xavier", "PyTorch"])
+def test_signal_follows_the_formula(config: str, rule: str, show: Any) -> None:
+    figure = show("signal")
+    depth = {"A": 11, "B": 13, "D": 16, "E": 19}[config]
+    choose(figure, f"{depth} ({config})")
+    for power, at in ((-2, 4), (-2.3, 0), (-1, 12), (-1.52, 11)):
+        slide(figure, "Standard deviation", power)
+        slide(figure, "Size of the pixels", at)
+        choose(figure, rule)
+        expected = scales(config, rule, float(f"{10**power:.3g}"), SIZES[at])
+        dots = figure.locator("circle")
+        values = dots.evaluate_all("all => all.map(e => +e.dataset.value)")
+        np.testing.assert_allclose(values, expected, rtol=1e-3)
+        logits = float(figure.locator(".live-says").get_attribute("data-value"))
+        assert logits == pytest.approx(expected[-1], rel=1e-3)
+        heights = dots.evaluate_all("all => all.map(e => +e.getAttribute('cy'))")
+        decades = [(13 - math.log10(value)) / 29 for value in expected]  # from 10^13 to 10^-16
+        chart = figure.locator(".sign-chart").evaluate("e => e.viewBox.baseVal.height") - 40
+        np.testing.assert_allclose(heights, 8 + np.array(decades) * (chart - 8), atol=0.01)
+        assert 0 < min(heights) <= max(heights) < chart  # whatever is set, it's in the chart
+        choose(figure, "One σ")
+
+
+@pytest.mark.parametrize("rule", ["He", "Xavier", "PyTorch"])
+def test_rules_of_the_signal_are_those_of_initialise(rule: str) -> None:
+    net = VGGNet(3, 10, "A", width=0.25, pool_size=1, hidden_features=512, init="pytorch")
+    torch.manual_seed(0)
+    initialise(net, rule.lower())
+    for layer in list(weight_layers(net).values())[1:-1]:
+        fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()
+        wanted = {"He": 2 / fan_in, "Xavier": 2 / (fan_in + fan_out), "PyTorch": 1 / (3 * fan_in)}
+        assert layer.weight.var().item() == pytest.approx(wanted[rule], rel=0.05)
+
+
+def test_signal_says_what_it_shows(show: Any) -> None:
+    figure = show("signal")
+    table = figure.locator(".live-static td").all_text_contents()
+    rows = {"σ = 0.01": ("One σ", 0.01), "σ = 0.1": ("One σ", 0.1)}
+    for row in range(0, len(table), 3):
+        rule, std = rows.get(table[row], (table[row], 0.0))
+        for config, text in zip("AD", table[row + 1 : row + 3], strict=True):
+            number = float(text.replace("·10", "e").translate(SUPERSCRIPTS))
+            assert number == pytest.approx(scales(config, rule, std, 1)[-1], rel=0.03), table[row]
+    verdicts = {-2: "nothing is left", -1.7: "slow start", -1.52: "fair start", -1: "explodes"}
+    for power, verdict in verdicts.items():
+        slide(figure, "Standard deviation", power)
+        assert verdict in said(figure)
+    slider = figure.get_by_role("slider", name="Standard deviation")
+    before = said(figure)
+    slider.press("ArrowLeft")
+    assert said(figure) != before
+    assert float(slider.get_attribute("aria-valuetext")) == float(f"{10**-1.02:.3g}")
+    choose(figure, "Xavier")
+    assert slider.is_disabled() and slider.get_attribute("aria-valuetext") == "set by the rule"

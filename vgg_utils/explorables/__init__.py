@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+import torch
 from PIL import Image, ImageOps
 
 from vgg_utils.configs import layer_configs
+from vgg_utils.model import VGGNet, weight_layers
 from vgg_utils.pictures import picture
 
 #: The nine weights of each kernel of `convolution`, row by row.
@@ -62,3 +64,14 @@ def configuration() -> str:
     """Add, remove, change and reorder layers, and see what that costs and what the net sees."""
     presets = {name: layers for name, layers in layer_configs.items() if "LRN" not in layers}
     return explorable("configuration", presets=presets)
+
+
+def signal() -> str:
+    """Choose depth, weights and pixels, and see the size of the signal after each layer."""
+    nets = {}
+    for name in "ABDE":
+        with torch.device("meta"):
+            layers = weight_layers(VGGNet(layer_config=name, init="pytorch"))
+        weights = {layer: module.weight for layer, module in layers.items()}
+        nets[name] = [(key, w[0].numel(), w[:, 0].numel()) for key, w in weights.items()]
+    return explorable("signal", nets=nets)
