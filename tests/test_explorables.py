@@ -18,13 +18,16 @@ import torch
 from torch.nn import functional as F
 
 from vgg_utils import explorables
+from vgg_utils.augmentation import rescale
 from vgg_utils.configs import layer_configs, layer_names, summarise, total
 from vgg_utils.explorables import KERNELS
-from vgg_utils.model import VGGNet, initialise, weight_layers
+from vgg_utils.images import read_image
+from vgg_utils.model import VGGNet, fully_convolutional, initialise, weight_layers
+from vgg_utils.pictures import picture
 from vgg_utils.receptive_field import receptive_field
 
 browser = test_site.browser  # and its reasons to skip
-NAMES = ["convolution", "configuration", "signal"]
+NAMES = ["convolution", "configuration", "signal", "dense"]
 FIGURES = {name: getattr(explorables, name) for name in NAMES}
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>
 <meta name="viewport" content="width=device-width"></head><body>{body}</body></html>"""
@@ -527,3 +530,95 @@ def test_signal_says_what_it_shows(show: Any) -> None:
     assert float(slider.get_attribute("aria-valuetext")) == float(f"{10**-1.02:.3g}")
     choose(figure, "Xavier")
     assert slider.is_disabled() and slider.get_attribute("aria-valuetext") == "set by the rule"
+
+
+# The window of fc6 over a larger image
+
+
+@pytest.fixture(scope="module")
+def dense_form() -> Any:
+    with torch.device("meta"):
+        return fully_convolutional(VGGNet(3, 1000, "A", init="pytorch"))
+
+
+def captions(figure: Any) -> list[list[float]]:
+    """Return (height, width) of the photograph, the last map and the score map."""
+    return [
+        numbers(text.replace("x", " ")) for text in figure.locator("figcaption").all_inner_texts()
+    ]
+
+
+def test_dense_maps_have_the_sizes_that_the_network_gives_them(dense_form: Any, show: Any) -> None:
+    figure = show("dense")
+    photo = read_image(picture("cat"))
+    for q in range(224, 513, 8):
+        slide(figure, "Shorter side Q", q)
+        image = torch.empty(1, *rescale(photo, q).shape, device="meta")
+        with torch.no_grad():
+            maps = [image, dense_form.model.features(image), dense_form(image)]
+        assert captions(figure) == [[*map(float, each.shape[2:])] for each in maps], q
+    sentence = numbers(figure.locator(".live-static").text_content().replace("x", " "))
+    slide(figure, "Shorter side Q", 384)
+    sizes = [size for pair in captions(figure) for size in pair]
+    assert sentence[3:11] == [*sizes[:4], 7, 7, *sizes[4:]]
+    assert sentence[11] == sizes[4] * sizes[5]
+
+
+def test_dense_place_stands_for_its_window_of_pixels(show: Any) -> None:
+    """Value (i, j) belongs to the window of image_size whose corner is at (32 i, 32 j)."""
+    figure = show("dense")
+    slide(figure, "Shorter side Q", 416)
+    window = figure.locator(".dense-window")
+    row = column = 0
+    for key in ["ArrowRight"] * 20 + ["ArrowDown"] * 9 + ["ArrowLeft"] * 3 + ["ArrowUp"] * 2:
+        window.press(key)
+        column = min(12, max(0, column + (key == "ArrowRight") - (key == "ArrowLeft")))
+        row = min(6, max(0, row + (key == "ArrowDown") - (key == "ArrowUp")))
+        across, down = [32 * column, 32 * column + 224], [32 * row, 32 * row + 224]
+        assert numbers(said(figure))[:6] == [row + 1, column + 1, *across, *down]
+    assert (row, column) == (4, 9)
+    assert captions(figure)[2] == [7, 13]
+    # 13 places of the first row, 6 down, 3 to the left, 2 up
+    assert numbers(said(figure))[6:] == [13 + 6 + 3 + 2, 91]
+    assert figure.locator(".dense-seen").count() == 24
+    for level, size in enumerate((224 / 32, 7, 1)):  # the frames on all three lie there too
+        pane, frame = (
+            figure.locator(part).nth(level).bounding_box() for part in (".live-pane", ".live-grip")
+        )
+        cell = frame["width"] / size
+        assert frame["x"] - pane["x"] == pytest.approx(9 * cell, abs=0.4)
+        assert frame["y"] - pane["y"] == pytest.approx(4 * cell, abs=0.4)
+
+
+def test_dense_window_follows_the_pointer_on_every_map(show: Any) -> None:
+    figure = show("dense")
+    page, panes = figure.page, figure.locator(".live-pane")
+    box = panes.nth(1).bounding_box()
+    cell = box["width"] / 18
+    page.mouse.move(box["x"] + cell, box["y"] + cell)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 4.2 * cell, box["y"] + 3.1 * cell, steps=10)
+    page.mouse.up()
+    assert numbers(said(figure))[:2] == [3, 4]
+    box = panes.nth(2).bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 11.5 / 12, box["y"] + box["height"] * 5.5 / 6)
+    assert numbers(said(figure))[:2] == [6, 12]
+    box = panes.nth(0).bounding_box()
+    page.mouse.click(box["x"] + 112 * box["width"] / 577, box["y"] + 180 * box["width"] / 577)
+    assert numbers(said(figure))[:2] == [3, 1]
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_dense_score_map_fills(motion: str, show: Any) -> None:
+    figure = show("dense", reduced_motion=motion)
+    slide(figure, "Shorter side Q", 288)
+    figure.get_by_role("button", name="Fill the score map").click()
+    if motion == "no-preference":
+        assert "of 21 places" in said(figure)
+        figure.page.wait_for_function("document.querySelectorAll('.dense-seen').length === 21")
+    assert said(figure).endswith(
+        "All 21 are filled: their average is the answer for the whole photograph."
+    )
+    assert figure.locator(".dense-seen").count() == 21
+    slide(figure, "Shorter side Q", 296)
+    assert figure.locator(".dense-seen").count() == 1  # another image: begin anew

@@ -75,3 +75,9 @@ def signal() -> str:
         weights = {layer: module.weight for layer, module in layers.items()}
         nets[name] = [(key, w[0].numel(), w[:, 0].numel()) for key, w in weights.items()]
     return explorable("signal", nets=nets)
+
+
+def dense() -> str:
+    """Slide the window of fc6 over the last map of a larger photograph."""
+    photo = Image.open(picture("cat")).resize((361, 240))
+    return explorable("dense", photo=_embedded(photo, "JPEG", quality=60))
