@@ -15,19 +15,19 @@ import numpy as np
 import pytest
 import test_site
 import torch
+from scipy import stats
 from torch.nn import functional as F
 
 from vgg_utils import explorables
 from vgg_utils.augmentation import rescale
 from vgg_utils.configs import layer_configs, layer_names, summarise, total
-from vgg_utils.explorables import KERNELS
 from vgg_utils.images import read_image
 from vgg_utils.model import VGGNet, fully_convolutional, initialise, weight_layers
 from vgg_utils.pictures import picture
 from vgg_utils.receptive_field import receptive_field
 
 browser = test_site.browser  # and its reasons to skip
-NAMES = ["convolution", "configuration", "signal", "dense"]
+NAMES = ["convolution", "configuration", "signal", "dense", "seeds"]
 FIGURES = {name: getattr(explorables, name) for name in NAMES}
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>
 <meta name="viewport" content="width=device-width"></head><body>{body}</body></html>"""
@@ -69,7 +69,7 @@ def choose(figure: Any, chip: str) -> None:
 
 def slide(figure: Any, label: str, value: float) -> None:
     """Set a slider as a drag does."""
-    figure.get_by_role("slider", name=label).evaluate(
+    figure.get_by_role("slider", name=label, exact=True).evaluate(
         "(e, value) => { e.value = value; e.dispatchEvent(new Event('input', {bubbles: true})); }",
         value,
     )
@@ -204,6 +204,14 @@ def test_figures_stand_side_by_side(name: str, show: Any) -> None:
 
 # Convolution under the finger
 
+KERNELS = {
+    "Upright edges": [-1, 0, 1] * 3,
+    "Level edges": [-1] * 3 + [0] * 3 + [1] * 3,
+    "Outlines": [-1] * 4 + [8] + [-1] * 4,
+    "Sharpen": [0, -1, 0, -1, 5, -1, 0, -1, 0],
+    "Blur": [1 / 9] * 9,
+}
+
 
 def convolve(pixels: np.ndarray, kernel: list[float], layers: int) -> np.ndarray:
     """Return the map after some layers of one kernel, each with padding and a ReLU."""
@@ -235,6 +243,8 @@ def test_convolution_shows_nine_products_and_their_sum(name: str, show: Any) -> 
         nine = pixels[row : row + 3, column : column + 3]
         products = nine * np.reshape(KERNELS[name], (3, 3))
         np.testing.assert_array_equal(cells(figure.locator(".conv-pixels")), nine)
+        weights = cells(figure.locator(".conv-weights")).ravel()
+        np.testing.assert_allclose(weights, KERNELS[name], rtol=1e-12)
         np.testing.assert_allclose(cells(figure.locator(".conv-products")), products, atol=0.05)
         value = float(figure.locator(".live-says").get_attribute("data-value"))
         assert value == pytest.approx(products.sum(), abs=1e-3)
@@ -482,7 +492,7 @@ def test_signal_follows_the_formula(config: str, rule: str, show: Any) -> None:
     depth = {"A": 11, "B": 13, "D": 16, "E": 19}[config]
     choose(figure, f"{depth} ({config})")
     for power, at in ((-2, 4), (-2.3, 0), (-1, 12), (-1.52, 11)):
-        slide(figure, "Standard deviation", power)
+        slide(figure, "Standard deviation σ", power)
         slide(figure, "Size of the pixels", at)
         choose(figure, rule)
         expected = scales(config, rule, float(f"{10**power:.3g}"), SIZES[at])
@@ -521,9 +531,9 @@ def test_signal_says_what_it_shows(show: Any) -> None:
             assert number == pytest.approx(scales(config, rule, std, 1)[-1], rel=0.03), table[row]
     verdicts = {-2: "nothing is left", -1.7: "slow start", -1.52: "fair start", -1: "explodes"}
     for power, verdict in verdicts.items():
-        slide(figure, "Standard deviation", power)
+        slide(figure, "Standard deviation σ", power)
         assert verdict in said(figure)
-    slider = figure.get_by_role("slider", name="Standard deviation")
+    slider = figure.get_by_role("slider", name="Standard deviation σ")
     before = said(figure)
     slider.press("ArrowLeft")
     assert said(figure) != before
@@ -622,3 +632,106 @@ def test_dense_score_map_fills(motion: str, show: Any) -> None:
     assert figure.locator(".dense-seen").count() == 21
     slide(figure, "Shorter side Q", 296)
     assert figure.locator(".dense-seen").count() == 1  # another image: begin anew
+
+
+# Seeds
+
+
+def uniforms(seed: int, count: int) -> list[float]:
+    """Return the first numbers of the generator mulberry32."""
+    mask, found = 2**32 - 1, []
+    for step in range(1, count + 1):
+        state = seed + step * 0x6D2B79F5 & mask
+        mixed = (state ^ state >> 15) * (state | 1) & mask
+        mixed ^= mixed + ((mixed ^ mixed >> 7) * (mixed | 61) & mask) & mask
+        found.append(((mixed ^ mixed >> 14) & mask) / 2**32)
+    return found
+
+
+def changes_of(draw: int, count: int, one: float, two: float, spread: float) -> np.ndarray:
+    """Return the differences of one experiment: Box and Muller's normal numbers, two a seed."""
+    u = np.reshape(uniforms(57 + draw, 2 * count), (count, 2))
+    far, turn = np.sqrt(-2 * np.log(1 - u[:, 0])), 2 * np.pi * u[:, 1]
+    return two + spread * far * np.sin(turn) - one - spread * far * np.cos(turn)
+
+
+def judged(changes: np.ndarray) -> tuple[float, float]:
+    """Return the mean of the differences and half the width of its interval, by SciPy."""
+    low, high = stats.t.interval(0.95, len(changes) - 1, changes.mean(), stats.sem(changes))
+    return changes.mean(), (high - low) / 2
+
+
+def value_of(figure: Any, name: str) -> float:
+    return float(figure.locator(f".seed-{name}").get_attribute("data-value"))
+
+
+def test_seeds_have_student_s_interval_at_every_number(show: Any) -> None:
+    figure = show("seeds")
+    for count in range(2, 101):
+        slide(figure, "Seeds", count)
+        changes = changes_of(1, count, 18, 17, 1)
+        mean, margin = judged(changes)
+        assert value_of(figure, "difference") == pytest.approx(mean, rel=1e-3, abs=1e-9)
+        assert value_of(figure, "ends") == pytest.approx(margin, rel=1e-3)
+        ends = figure.locator(".seed-ends").inner_text()
+        assert numbers(ends) == pytest.approx([mean - margin, mean + margin], abs=0.0051)
+        assert figure.locator(".seed-change").count() == count
+    table = figure.locator(".live-static td").all_text_contents()
+    for row in range(0, len(table), 3):
+        seeds, t, margin = (numbers(text.replace("±", ""))[0] for text in table[row : row + 3])
+        exact = stats.t.ppf(0.975, seeds - 1)
+        assert (t, margin) == (round(exact, 2), round(exact * math.sqrt(2 / seeds), 2))
+
+
+@pytest.mark.parametrize(
+    ("count", "one", "two", "spread"),
+    [(5, 18, 17, 1), (20, 18, 17, 1), (100, 20, 20, 3), (10, 15.2, 15.9, 0.4), (2, 30, 10, 0.2)],
+)
+def test_seeds_give_the_verdict(
+    count: int, one: float, two: float, spread: float, show: Any
+) -> None:
+    figure = show("seeds")
+    for label, value in {
+        "Seeds": count,
+        "True error, first network": one,
+        "True error, second network": two,
+        "Spread between seeds": spread,
+    }.items():
+        slide(figure, label, value)
+    told = []
+    for number in range(1, 201):
+        mean, margin = judged(changes_of(number, count, one, two, spread))
+        told.append(np.sign(mean) if abs(mean) > margin else 0)
+    words = {-1: "second is better", 0: "can't tell", 1: "first is better"}
+    draw = figure.get_by_role("button", name="Draw anew")
+    for verdict in told[:12]:
+        assert figure.locator(".seed-verdict").inner_text() == words[int(verdict)]
+        text = said(figure)
+        assert ("Zero lies inside" in text) == (verdict == 0)
+        assert ("and so it is" in text) == (verdict != 0 and verdict == np.sign(two - one))
+        assert ("false alarm" in text) == (verdict != 0 and one == two)
+        draw.press("Enter")
+    wrong = sum(each not in (0, np.sign(two - one)) for each in told)
+    able = figure.locator(".live-says").get_attribute("data-value")
+    assert (int(able), wrong) == (sum(map(bool, told)), wrong)
+    assert said(figure).endswith(f"{able} could tell, and {wrong or 'none'} told wrong.")
+    if one == two:
+        assert 2 < wrong < 20  # 95 of 100 intervals hold the truth
+    assert numbers(figure.locator("figcaption").inner_text())[:2] == [13, count]
+
+
+def test_seeds_shrink_the_interval_and_answer_the_keyboard(show: Any) -> None:
+    figure = show("seeds")
+    slider = figure.get_by_role("slider", name="Seeds", exact=True)
+    slider.press("Home")
+    assert slider.get_attribute("aria-valuetext") == "2"
+    widths = []
+    for key in ("Home", "ArrowRight", "PageUp", "End"):
+        slider.press(key)
+        widths.append(value_of(figure, "ends"))
+    assert widths == sorted(widths, reverse=True)
+    label = figure.locator(".seed-chart").get_attribute("aria-label")
+    assert label.startswith("Errors of 100 seeds of both networks")
+    before = said(figure)
+    figure.get_by_role("button", name="Draw anew").press("Space")
+    assert said(figure) != before

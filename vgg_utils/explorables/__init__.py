@@ -10,7 +10,6 @@ import base64
 import html
 import io
 import json
-from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -20,15 +19,6 @@ from PIL import Image, ImageOps
 from vgg_utils.configs import layer_configs
 from vgg_utils.model import VGGNet, weight_layers
 from vgg_utils.pictures import picture
-
-#: The nine weights of each kernel of `convolution`, row by row.
-KERNELS: dict[str, Sequence[float]] = {
-    "Upright edges": [-1, 0, 1] * 3,
-    "Level edges": [-1] * 3 + [0] * 3 + [1] * 3,
-    "Outlines": [-1] * 4 + [8] + [-1] * 4,
-    "Sharpen": [0, -1, 0, -1, 5, -1, 0, -1, 0],
-    "Blur": [1 / 9] * 9,
-}
 
 
 def explorable(name: str, **data: Any) -> str:
@@ -56,8 +46,7 @@ def convolution() -> str:
     """Drag a window of 3x3 over a cat's eye: nine products, their sum, one to three layers."""
     eye = Image.open(picture("cat")).convert("L").crop((110, 60, 220, 170))
     eye = ImageOps.autocontrast(eye.resize((24, 24), Image.Resampling.BOX))
-    pixels = list(eye.tobytes())
-    return explorable("convolution", pixels=pixels, kernels=KERNELS, photo=_embedded(eye))
+    return explorable("convolution", pixels=list(eye.tobytes()), photo=_embedded(eye))
 
 
 def configuration() -> str:
@@ -81,3 +70,8 @@ def dense() -> str:
     """Slide the window of fc6 over the last map of a larger photograph."""
     photo = Image.open(picture("cat")).resize((361, 240))
     return explorable("dense", photo=_embedded(photo, "JPEG", quality=60))
+
+
+def seeds() -> str:
+    """Draw 2 to 100 seeds of two networks, and see whether they can be told apart."""
+    return explorable("seeds")
