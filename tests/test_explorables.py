@@ -150,7 +150,7 @@ FAINT = """figure => {
 LARGE = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
-@pytest.mark.parametrize("width", [900, 390])
+@pytest.mark.parametrize("width", [900, 390, 320])
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure_is_named_and_large_enough_and_fits(name: str, width: int, show: Any) -> None:
     figure = show(name, width=width)
@@ -184,6 +184,16 @@ def test_figure_without_scripts_is_a_picture_and_a_sentence(name: str, show: Any
     assert len(static.inner_text().split()) > 20
     box, outer = static.bounding_box(), figure.bounding_box()
     assert box["width"] < outer["width"] <= 390
+    for table in static.locator(".live-scroll").all():
+        assert table.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_on_paper_is_the_static_one(name: str, show: Any) -> None:
+    figure = show(name)
+    figure.page.emulate_media(media="print")
+    assert figure.locator(".live-static").is_visible()
+    assert figure.locator(".live-body").is_hidden()
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -304,6 +314,13 @@ def test_convolution_window_follows_a_tap(show: Any) -> None:
     cell = box["width"] / 26
     figure.page.touchscreen.tap(box["x"] + 20.5 * cell, box["y"] + 5.5 * cell)
     assert numbers(said(figure))[:2] == [5, 20]
+    touch = figure.page.context.new_cdp_session(figure.page)
+    for kind, row, column in (("Start", 5, 20), ("Move", 9, 18), ("Move", 15, 12), ("End", 0, 0)):
+        point = {"x": box["x"] + (column + 0.5) * cell, "y": box["y"] + (row + 0.5) * cell}
+        points = [] if kind == "End" else [point]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    assert numbers(said(figure))[:2] == [15, 12]
+    assert figure.page.evaluate("window.scrollY") == 0  # the page stays where it is
 
 
 # Configuration builder
