@@ -1,0 +1,754 @@
+"""The live figures, each opened from a file in a headless Chromium, as readers meet it.
+
+What a figure says is compared with what the module, NumPy or SciPy compute from the same inputs.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import test_site
+import torch
+from scipy import stats
+from torch.nn import functional as F
+
+from vgg_utils import explorables
+from vgg_utils.augmentation import rescale
+from vgg_utils.configs import layer_configs, layer_names, summarise, total
+from vgg_utils.images import read_image
+from vgg_utils.model import VGGNet, fully_convolutional, initialise, weight_layers
+from vgg_utils.pictures import picture
+from vgg_utils.receptive_field import receptive_field
+
+browser = test_site.browser  # and its reasons to skip
+NAMES = ["convolution", "configuration", "signal", "dense", "seeds"]
+FIGURES = {name: getattr(explorables, name) for name in NAMES}
+PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>
+<meta name="viewport" content="width=device-width"></head><body>{body}</body></html>"""
+
+
+@pytest.fixture
+def show(browser: Any, tmp_path: Path) -> Any:
+    """Open figures on a page of their own; in the end complain of errors and requests."""
+    contexts, complaints = [], []
+
+    def show(
+        name: str, *, copies: int = 1, theme: str = "", width: int = 900, **options: Any
+    ) -> Any:
+        options = {"color_scheme": "light", "has_touch": width < 500, **options}
+        context = browser.new_context(viewport={"width": width, "height": 844}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda r: complaints.append(r.url) if not is_own(r.url) else None)
+        file = tmp_path / f"{name}.html"
+        file.write_text(PAGE.format(theme=theme, body=FIGURES[name]() * copies), "utf-8")
+
+        def is_own(address: str) -> bool:
+            return address == file.as_uri() or address.startswith("data:")
+
+        page.goto(file.as_uri())
+        return page.locator(".live").first
+
+    yield show
+    assert not complaints
+    for context in contexts:
+        context.close()
+
+
+def choose(figure: Any, chip: str) -> None:
+    figure.get_by_role("radio", name=chip, exact=True).check(force=True)
+
+
+def slide(figure: Any, label: str, value: float) -> None:
+    """Set a slider as a drag does."""
+    figure.get_by_role("slider", name=label, exact=True).evaluate(
+        "(e, value) => { e.value = value; e.dispatchEvent(new Event('input', {bubbles: true})); }",
+        value,
+    )
+
+
+def said(figure: Any) -> str:
+    return figure.locator(".live-says").inner_text()
+
+
+def numbers(text: str) -> list[float]:
+    """Return the numbers of a text in order, with thousands by commas and a true minus."""
+    found = re.findall(r"[-−]?\d[\d,]*(?:\.\d+)?", text)
+    return [float(number.replace(",", "").replace("−", "-")) for number in found]
+
+
+def cells(table: Any) -> np.ndarray:
+    """Return a square table of numbers; 1/9 is written so."""
+    texts = [text.replace("−", "-") for text in table.locator("td").all_inner_texts()]
+    values = [1 / float(t[2:]) if t.startswith("1/") else float(t) for t in texts]
+    return np.reshape(values, (int(len(values) ** 0.5), -1))
+
+
+# What all figures keep
+
+
+def test_every_figure_is_tested() -> None:
+    files = {path.stem for path in Path(explorables.__file__).parent.glob("*.html")}
+    assert files == {*FIGURES, "look", "receptive_field"}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_filled_in_and_small(name: str) -> None:
+    page = FIGURES[name]()
+    assert "{{" not in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert len(gzip.compress(page.encode())) < 20_000
+
+
+UNNAMED = """figure => [...figure.querySelectorAll('button, input, select, [tabindex], svg')]
+  .filter(e => e.checkVisibility() && !e.closest('[aria-hidden=true]'))
+  .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim()
+    || [...(e.labels || [])].some(label => label.textContent.trim())))
+  .map(e => e.outerHTML.slice(0, 90))"""
+
+SMALL = """figure => [...figure.querySelectorAll('button, input, select, [tabindex]')]
+  .filter(e => e.checkVisibility() && !e.closest('.live-pane'))
+  .map(e => [e.getBoundingClientRect(), e]).filter(([box]) => Math.min(box.width, box.height) < 24)
+  .map(([box, e]) => `${box.width}x${box.height} ${e.outerHTML.slice(0, 90)}`)"""
+
+# Text against the ground it stands on, through half-transparent grounds; SVG text has a fill.
+FAINT = """figure => {
+  const parse = colour => {
+    const n = colour.match(/-?[\\d.]+(e-?\\d+)?/g).map(Number);
+    const scale = colour.startsWith('color(') ? 255 : 1;
+    return [n[0] * scale, n[1] * scale, n[2] * scale, n[3] ?? 1];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
+  const light = rgb => rgb.map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = e => {
+    const own = e ? parse(getComputedStyle(e).backgroundColor) : [255, 255, 255, 1];
+    return own[3] === 1 ? own.slice(0, 3) : [...over(own, ground(e.parentElement))];
+  };
+  const texts = document.createTreeWalker(figure, NodeFilter.SHOW_TEXT), faint = [];
+  while (texts.nextNode()) {
+    const text = texts.currentNode, e = text.parentElement;
+    if (!text.data.trim() || !e.checkVisibility() || e.matches('style, script, title')) continue;
+    const style = getComputedStyle(e);
+    const colour = parse(e.namespaceURI.includes('svg') ? style.fill : style.color);
+    const pair = [light(over(colour, ground(e))), light(ground(e))].sort((a, b) => b - a);
+    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
+    if (ratio < 4.5) faint.push(`${ratio.toFixed(2)} ${text.data.trim()}`);
+  }
+  return faint;
+}"""
+
+LARGE = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize("width", [900, 390, 320])
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_named_and_large_enough_and_fits(name: str, width: int, show: Any) -> None:
+    figure = show(name, width=width)
+    assert figure.get_attribute("role") == "group" and figure.get_attribute("aria-label")
+    assert figure.locator("output").get_attribute("aria-live") in (None, "polite")
+    assert figure.locator(".live-static").is_hidden()
+    assert figure.evaluate(UNNAMED) == []
+    assert figure.evaluate(SMALL) == []
+    assert not figure.evaluate(LARGE)
+
+
+@pytest.mark.parametrize(
+    ("theme", "scheme"),
+    [("", "light"), ("", "dark"), (' data-theme="dark"', "light"), (' data-theme="light"', "dark")],
+)
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_legible_in_either_theme(name: str, theme: str, scheme: str, show: Any) -> None:
+    figure = show(name, theme=theme, color_scheme=scheme)
+    assert figure.evaluate(FAINT) == []
+    ground = figure.evaluate("figure => getComputedStyle(figure).backgroundColor")
+    is_dark = "dark" in (theme or scheme)
+    assert (max(map(int, re.findall(r"\d+", ground)[:3])) < 60) == is_dark
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_without_scripts_is_a_picture_and_a_sentence(name: str, show: Any) -> None:
+    figure = show(name, width=390, java_script_enabled=False)
+    static = figure.locator(".live-static")
+    assert static.is_visible() and figure.locator(".live-body").is_hidden()
+    assert static.locator("svg, table").count()
+    assert len(static.inner_text().split()) > 20
+    box, outer = static.bounding_box(), figure.bounding_box()
+    assert box["width"] < outer["width"] <= 390
+    for table in static.locator(".live-scroll").all():
+        assert table.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_on_paper_is_the_static_one(name: str, show: Any) -> None:
+    figure = show(name)
+    figure.page.emulate_media(media="print")
+    assert figure.locator(".live-static").is_visible()
+    assert figure.locator(".live-body").is_hidden()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_stand_side_by_side(name: str, show: Any) -> None:
+    """Two copies on one page, and a key of one neither moves the other nor leaves the figure."""
+    page = show(name, copies=2).page
+    first, second = page.locator(".live").all()
+    assert said(first) == said(second)
+    page.evaluate("window.left = 0; document.addEventListener('keydown', () => { left += 1; })")
+    before = second.locator(".live-body").inner_html()
+    for control in first.locator("input, button:enabled, [tabindex='0']").all():
+        if control.is_visible():
+            control.focus()
+            page.keyboard.press("ArrowRight")
+    assert page.evaluate("left") == 0
+    assert second.locator(".live-body").inner_html() == before
+
+
+# Convolution under the finger
+
+KERNELS = {
+    "Upright edges": [-1, 0, 1] * 3,
+    "Level edges": [-1] * 3 + [0] * 3 + [1] * 3,
+    "Outlines": [-1] * 4 + [8] + [-1] * 4,
+    "Sharpen": [0, -1, 0, -1, 5, -1, 0, -1, 0],
+    "Blur": [1 / 9] * 9,
+}
+
+
+def convolve(pixels: np.ndarray, kernel: list[float], layers: int) -> np.ndarray:
+    """Return the map after some layers of one kernel, each with padding and a ReLU."""
+    x = torch.tensor(pixels, dtype=torch.float64)[None, None]
+    weight = torch.tensor(kernel, dtype=torch.float64).view(1, 1, 3, 3)
+    for _ in range(layers):
+        x = F.relu(F.conv2d(x, weight, padding=1))
+    return x[0, 0].numpy()
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_convolution_shows_nine_products_and_their_sum(name: str, show: Any) -> None:
+    figure = show("convolution")
+    data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
+    pixels = np.pad(np.reshape(data["pixels"], (24, 24)), 1)
+    row, column = 9, 7
+    nine = (pixels[9:12, 7:10] * np.reshape(KERNELS["Upright edges"], (3, 3))).ravel()
+    sentence = " ".join(figure.locator(".live-static").text_content().split())
+    assert numbers(sentence.replace("− ", "−"))[3:13] == [*nine, nine.sum()]
+    window = figure.locator(".live-grip").first
+    choose(figure, name)
+    for key in [""] + ["ArrowLeft"] * 9 + ["ArrowDown"] * 16:  # to the corner, and no further
+        if key:
+            window.press(key)
+        row = min(23, row + (key == "ArrowDown"))
+        column = max(0, column - (key == "ArrowLeft"))
+        if column == 0 and 0 < row < 22:
+            continue
+        nine = pixels[row : row + 3, column : column + 3]
+        products = nine * np.reshape(KERNELS[name], (3, 3))
+        np.testing.assert_array_equal(cells(figure.locator(".conv-pixels")), nine)
+        weights = cells(figure.locator(".conv-weights")).ravel()
+        np.testing.assert_allclose(weights, KERNELS[name], rtol=1e-12)
+        np.testing.assert_allclose(cells(figure.locator(".conv-products")), products, atol=0.05)
+        value = float(figure.locator(".live-says").get_attribute("data-value"))
+        assert value == pytest.approx(products.sum(), abs=1e-3)
+        assert numbers(said(figure))[:2] == [row + 1, column + 1]
+        assert numbers(said(figure))[2] == pytest.approx(products.sum(), abs=0.051)
+    assert (row, column) == (23, 0)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_convolution_counts_paths_through_layers(layers: int, show: Any) -> None:
+    figure = show("convolution")
+    data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
+    pixels = np.reshape(data["pixels"], (24, 24))
+    row, column = 9, 7
+    choose(figure, str(layers))
+    tables = figure.locator(".conv-paths").all()
+    assert len(tables) == layers
+    for depth, table in enumerate(tables, start=1):  # the gradient through ones counts the paths
+        x = torch.zeros(1, 1, 7, 7, requires_grad=True)
+        y = x
+        for _ in range(depth):
+            y = F.conv2d(y, torch.ones(1, 1, 3, 3), padding=1)
+        (paths,) = torch.autograd.grad(y[0, 0, 3, 3], x)
+        inside = slice(3 - depth, 4 + depth)
+        np.testing.assert_array_equal(cells(table), paths[0, 0, inside, inside].numpy())
+    found = [*numbers(said(figure))]
+    assert (2 * layers + 1, 9**layers, paths.max()) == (found[2], found[4], found[5])
+    for name, kernel in KERNELS.items():
+        choose(figure, name)
+        value = float(figure.locator(".live-says").get_attribute("data-value"))
+        expected = convolve(pixels, kernel, layers)[row, column]
+        assert value == pytest.approx(expected, rel=1e-3, abs=1e-9)
+
+
+def test_convolution_window_follows_the_pointer(show: Any) -> None:
+    figure = show("convolution")
+    page, pane = figure.page, figure.locator(".live-pane").first
+    box, grip = pane.bounding_box(), figure.locator(".live-grip").first.bounding_box()
+    cell = box["width"] / 26
+    x, y = grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2
+    page.mouse.move(x + 5, y - 5)  # taken off its middle, it doesn't jump
+    page.mouse.down()
+    page.mouse.move(x + 5 + 4 * cell, y - 5 - 3 * cell, steps=8)
+    page.mouse.up()
+    page.mouse.move(x, y)
+    assert numbers(said(figure))[:2] == [10 - 3, 8 + 4]
+    page.mouse.click(box["x"] + 5.5 * cell, box["y"] + 20.5 * cell)
+    assert numbers(said(figure))[:2] == [20, 5]
+    other = figure.locator(".live-pane").nth(1).bounding_box()  # the map answers too
+    page.mouse.click(other["x"] + other["width"] / 2 + 1, other["y"] + other["height"] / 2 + 1)
+    assert numbers(said(figure))[:2] == [13, 13]
+
+
+def test_convolution_window_follows_a_tap(show: Any) -> None:
+    figure = show("convolution", width=390)
+    box = figure.locator(".live-pane").first.bounding_box()
+    cell = box["width"] / 26
+    figure.page.touchscreen.tap(box["x"] + 20.5 * cell, box["y"] + 5.5 * cell)
+    assert numbers(said(figure))[:2] == [5, 20]
+    touch = figure.page.context.new_cdp_session(figure.page)
+    for kind, row, column in (("Start", 5, 20), ("Move", 9, 18), ("Move", 15, 12), ("End", 0, 0)):
+        point = {"x": box["x"] + (column + 0.5) * cell, "y": box["y"] + (row + 0.5) * cell}
+        points = [] if kind == "End" else [point]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    assert numbers(said(figure))[:2] == [15, 12]
+    assert figure.page.evaluate("window.scrollY") == 0  # the page stays where it is
+
+
+# Configuration builder
+
+
+def totals(figure: Any) -> dict[str, float]:
+    """Return the numbers that the figure shows, as exact as it has them."""
+    names = ("depth", "parameters", "macs", "activations", "field", "map")
+    return {
+        name: float(figure.locator(f".conf-{name}").get_attribute("data-value")) for name in names
+    }
+
+
+def expected_totals(layers: list[Any]) -> dict[str, float]:
+    rows = summarise(layers)
+    whole, end = total(rows), receptive_field(layers)[-1]
+    last = next(row for row in rows if row.name == layer_names(layers)[-1])
+    return {
+        "depth": sum(entry != "M" for entry in layers) + 3,
+        "parameters": whole.parameters,
+        "macs": whole.macs,
+        "activations": 4 * whole.activations,
+        "field": end.receptive_field,
+        "map": last.output_shape[1],
+    }
+
+
+def layers_of(figure: Any) -> list[Any]:
+    """Read the configuration off the list of layers."""
+    texts = [text.split() for text in figure.get_by_role("option").all_inner_texts()]
+    return ["M" if text == ["pool"] else (int(text[0][0]), int(text[1])) for text in texts]
+
+
+@pytest.mark.parametrize("name", "ABCDE")
+def test_configuration_counts_as_the_module_does(name: str, show: Any) -> None:
+    figure = show("configuration")
+    choose(figure, name)
+    layers = layer_configs[name]
+    assert layers_of(figure) == layers
+    assert totals(figure) == expected_totals(layers)
+    fields = {row.name: row.receptive_field for row in receptive_field(layers)}
+    rows = {row.name: row for row in summarise(layers)}
+    for option in figure.get_by_role("option").all():
+        option.click()
+        layer = option.get_attribute("data-name")
+        found = numbers(said(figure).replace(layer, "", 1))
+        row = rows[layer]
+        assert found[:3] == [*row.output_shape], layer
+        assert (found[3] == row.parameters) == (row.parameters > 0), layer
+        assert fields[layer] in found, layer
+    table = figure.locator(".live-static td").all_text_contents()
+    depth, parameters, macs, field = numbers(" ".join(table[table.index(name) :][1:5]))
+    whole = expected_totals(layers)
+    assert (depth, field) == (whole["depth"], whole["field"])
+    assert parameters == pytest.approx(whole["parameters"] / 1e6, abs=0.0051)
+    assert macs == pytest.approx(whole["macs"] / 1e9, abs=0.0051)
+
+
+def test_configuration_can_be_built_by_hand(show: Any) -> None:
+    figure = show("configuration")
+    layers = [*layer_configs["A"]]
+
+    def press(name: str) -> None:
+        figure.get_by_role("button", name=name, exact=True).click()
+
+    def agree() -> None:
+        assert layers_of(figure) == layers
+        assert totals(figure) == expected_totals(layers)
+
+    choose(figure, "A")
+    figure.get_by_role("option", name="conv3_2").click()
+    press("Add one like it")
+    layers.insert(6, (3, 256))
+    agree()
+    assert figure.get_by_role("radio", checked=True).count() == 2  # no longer A
+    choose(figure, "1x1")
+    layers[6] = (1, 256)
+    agree()
+    choose(figure, "512")
+    layers[6] = (1, 512)
+    agree()
+    press("Later")
+    layers[6:8] = ["M", (1, 512)]
+    agree()
+    press("Earlier")
+    press("Earlier")
+    layers[5:8] = [(1, 512), (3, 256), "M"]
+    agree()
+    press("Remove")
+    del layers[5]
+    agree()
+    choose(figure, "5x5")
+    layers[5] = (5, 256)
+    agree()
+    choose(figure, "pool")  # a sixth pool
+    layers[5] = "M"
+    agree()
+    assert totals(figure)["map"] == 3
+    figure.get_by_role("option", name="pool6").click()
+    press("Add one like it")
+    press("Add one like it")
+    assert said(figure).startswith("Nothing is left after pool8")
+    with pytest.raises(ValueError, match="too small for 8 pools"):
+        summarise([*layers, "M", "M"])
+
+
+def test_configuration_answers_the_keyboard(show: Any) -> None:
+    figure = show("configuration")
+    keyboard, options = figure.page.keyboard, figure.get_by_role("option")
+
+    def names() -> list[str]:
+        return [option.get_attribute("data-name") for option in options.all()]
+
+    options.first.focus()
+    for _ in range(2):
+        keyboard.press("ArrowRight")
+    focused = figure.locator("[aria-selected=true]")
+    assert focused.get_attribute("data-name") == "pool1"
+    assert focused.evaluate("e => e === document.activeElement")
+    keyboard.press("Shift+ArrowRight")
+    assert layers_of(figure)[2:4] == [(3, 128), "M"]
+    assert focused.evaluate("e => e === document.activeElement")
+    keyboard.press("Delete")
+    assert len(names()) == 17
+    keyboard.press("End")
+    assert focused.get_attribute("data-name") == "pool4"
+    keyboard.press("ArrowRight")  # nothing beyond
+    assert focused.get_attribute("data-name") == "pool4"
+    assert options.and_(figure.locator("[tabindex='0']")).count() == 1
+    assert totals(figure) == expected_totals(layers_of(figure))
+
+
+@pytest.mark.parametrize("name", "ABCDE")
+def test_configuration_with_padding_everywhere(name: str, show: Any) -> None:
+    """The same network of torch.nn, each convolution with padding=1, on the meta device."""
+    figure = show("configuration")
+    choose(figure, name)
+    figure.get_by_label("Pad every convolution by 1").check()
+    x, weights, channels = torch.empty(1, 3, 224, 224, device="meta"), 0, 3
+    macs = 0
+    for entry in layer_configs[name]:
+        if entry == "M":
+            x = F.max_pool2d(x, 2)
+            continue
+        layer = torch.nn.Conv2d(channels, entry[1], entry[0], padding=1, device="meta")
+        x, channels = layer(x), entry[1]
+        weights += sum(parameter.numel() for parameter in layer.parameters())
+        macs += layer.weight.numel() * x.shape[2] * x.shape[3]
+    assert x.shape[2] == (8 if name == "C" else 7)
+    whole = totals(figure)
+    head = total(summarise(name)[-3:])
+    assert whole["map"] == x.shape[2]
+    assert whole["parameters"] == weights + head.parameters
+    assert whole["macs"] == macs + head.macs
+    assert ("is 8x8, and fc6 is made for 7x7" in said(figure)) == (name == "C")
+    assert figure.locator(".conf-wrong").count() == (name == "C")
+
+
+# Signal through the layers
+
+SIZES = [0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20, 30, 57, 100]
+SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+
+
+def scales(config: str, rule: str, std: float, size: float) -> list[float]:
+    """Return the size of the pixels, then of each layer's output by the lesson's formula."""
+    with torch.device("meta"):
+        layers = weight_layers(VGGNet(3, 1000, config, init="pytorch"))
+    found = [size]
+    for name, layer in layers.items():
+        fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()
+        sigma = {
+            "One σ": std,
+            "He": math.sqrt(2 / fan_in),
+            "Xavier": math.sqrt(2 / (fan_in + fan_out)),
+            "PyTorch": math.sqrt(1 / (3 * fan_in)),
+        }[rule]
+        found.append(found[-1] * sigma * math.sqrt(fan_in if name == "fc8" else fan_in / 2))
+    return found
+
+
+@pytest.mark.parametrize("config", "ABDE")
+@pytest.mark.parametrize("rule", ["One σ", "He", "Xavier", "PyTorch"])
+def test_signal_follows_the_formula(config: str, rule: str, show: Any) -> None:
+    figure = show("signal")
+    depth = {"A": 11, "B": 13, "D": 16, "E": 19}[config]
+    choose(figure, f"{depth} ({config})")
+    for power, at in ((-2, 4), (-2.3, 0), (-1, 12), (-1.52, 11)):
+        slide(figure, "Standard deviation σ", power)
+        slide(figure, "Size of the pixels", at)
+        choose(figure, rule)
+        expected = scales(config, rule, float(f"{10**power:.3g}"), SIZES[at])
+        dots = figure.locator("circle")
+        values = dots.evaluate_all("all => all.map(e => +e.dataset.value)")
+        np.testing.assert_allclose(values, expected, rtol=1e-3)
+        logits = float(figure.locator(".live-says").get_attribute("data-value"))
+        assert logits == pytest.approx(expected[-1], rel=1e-3)
+        heights = dots.evaluate_all("all => all.map(e => +e.getAttribute('cy'))")
+        decades = [(13 - math.log10(value)) / 29 for value in expected]  # from 10^13 to 10^-16
+        chart = figure.locator(".sign-chart").evaluate("e => e.viewBox.baseVal.height") - 40
+        np.testing.assert_allclose(heights, 8 + np.array(decades) * (chart - 8), atol=0.01)
+        assert 0 < min(heights) <= max(heights) < chart  # whatever is set, it's in the chart
+        choose(figure, "One σ")
+
+
+@pytest.mark.parametrize("rule", ["He", "Xavier", "PyTorch"])
+def test_rules_of_the_signal_are_those_of_initialise(rule: str) -> None:
+    net = VGGNet(3, 10, "A", width=0.25, pool_size=1, hidden_features=512, init="pytorch")
+    torch.manual_seed(0)
+    initialise(net, rule.lower())
+    for layer in list(weight_layers(net).values())[1:-1]:
+        fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()
+        wanted = {"He": 2 / fan_in, "Xavier": 2 / (fan_in + fan_out), "PyTorch": 1 / (3 * fan_in)}
+        assert layer.weight.var().item() == pytest.approx(wanted[rule], rel=0.05)
+
+
+def test_signal_says_what_it_shows(show: Any) -> None:
+    figure = show("signal")
+    table = figure.locator(".live-static td").all_text_contents()
+    rows = {"σ = 0.01": ("One σ", 0.01), "σ = 0.1": ("One σ", 0.1)}
+    for row in range(0, len(table), 3):
+        rule, std = rows.get(table[row], (table[row], 0.0))
+        for config, text in zip("AD", table[row + 1 : row + 3], strict=True):
+            number = float(text.replace("·10", "e").translate(SUPERSCRIPTS))
+            assert number == pytest.approx(scales(config, rule, std, 1)[-1], rel=0.03), table[row]
+    verdicts = {-2: "nothing is left", -1.7: "slow start", -1.52: "fair start", -1: "explodes"}
+    for power, verdict in verdicts.items():
+        slide(figure, "Standard deviation σ", power)
+        assert verdict in said(figure)
+    slider = figure.get_by_role("slider", name="Standard deviation σ")
+    before = said(figure)
+    slider.press("ArrowLeft")
+    assert said(figure) != before
+    assert float(slider.get_attribute("aria-valuetext")) == float(f"{10**-1.02:.3g}")
+    choose(figure, "Xavier")
+    assert slider.is_disabled() and slider.get_attribute("aria-valuetext") == "set by the rule"
+
+
+# The window of fc6 over a larger image
+
+
+@pytest.fixture(scope="module")
+def dense_form() -> Any:
+    with torch.device("meta"):
+        return fully_convolutional(VGGNet(3, 1000, "A", init="pytorch"))
+
+
+def captions(figure: Any) -> list[list[float]]:
+    """Return (height, width) of the photograph, the last map and the score map."""
+    return [
+        numbers(text.replace("x", " ")) for text in figure.locator("figcaption").all_inner_texts()
+    ]
+
+
+def test_dense_maps_have_the_sizes_that_the_network_gives_them(dense_form: Any, show: Any) -> None:
+    figure = show("dense")
+    photo = read_image(picture("cat"))
+    for q in range(224, 513, 8):
+        slide(figure, "Shorter side Q", q)
+        image = torch.empty(1, *rescale(photo, q).shape, device="meta")
+        with torch.no_grad():
+            maps = [image, dense_form.model.features(image), dense_form(image)]
+        assert captions(figure) == [[*map(float, each.shape[2:])] for each in maps], q
+    sentence = numbers(figure.locator(".live-static").text_content().replace("x", " "))
+    slide(figure, "Shorter side Q", 384)
+    sizes = [size for pair in captions(figure) for size in pair]
+    assert sentence[3:11] == [*sizes[:4], 7, 7, *sizes[4:]]
+    assert sentence[11] == sizes[4] * sizes[5]
+
+
+def test_dense_place_stands_for_its_window_of_pixels(show: Any) -> None:
+    """Value (i, j) belongs to the window of image_size whose corner is at (32 i, 32 j)."""
+    figure = show("dense")
+    slide(figure, "Shorter side Q", 416)
+    window = figure.locator(".dense-window")
+    row = column = 0
+    for key in ["ArrowRight"] * 20 + ["ArrowDown"] * 9 + ["ArrowLeft"] * 3 + ["ArrowUp"] * 2:
+        window.press(key)
+        column = min(12, max(0, column + (key == "ArrowRight") - (key == "ArrowLeft")))
+        row = min(6, max(0, row + (key == "ArrowDown") - (key == "ArrowUp")))
+        across, down = [32 * column, 32 * column + 224], [32 * row, 32 * row + 224]
+        assert numbers(said(figure))[:6] == [row + 1, column + 1, *across, *down]
+    assert (row, column) == (4, 9)
+    assert captions(figure)[2] == [7, 13]
+    # 13 places of the first row, 6 down, 3 to the left, 2 up
+    assert numbers(said(figure))[6:] == [13 + 6 + 3 + 2, 91]
+    assert figure.locator(".dense-seen").count() == 24
+    for level, size in enumerate((224 / 32, 7, 1)):  # the frames on all three lie there too
+        pane, frame = (
+            figure.locator(part).nth(level).bounding_box() for part in (".live-pane", ".live-grip")
+        )
+        cell = frame["width"] / size
+        assert frame["x"] - pane["x"] == pytest.approx(9 * cell, abs=0.4)
+        assert frame["y"] - pane["y"] == pytest.approx(4 * cell, abs=0.4)
+
+
+def test_dense_window_follows_the_pointer_on_every_map(show: Any) -> None:
+    figure = show("dense")
+    page, panes = figure.page, figure.locator(".live-pane")
+    box = panes.nth(1).bounding_box()
+    cell = box["width"] / 18
+    page.mouse.move(box["x"] + cell, box["y"] + cell)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 4.2 * cell, box["y"] + 3.1 * cell, steps=10)
+    page.mouse.up()
+    assert numbers(said(figure))[:2] == [3, 4]
+    box = panes.nth(2).bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 11.5 / 12, box["y"] + box["height"] * 5.5 / 6)
+    assert numbers(said(figure))[:2] == [6, 12]
+    box = panes.nth(0).bounding_box()
+    page.mouse.click(box["x"] + 112 * box["width"] / 577, box["y"] + 180 * box["width"] / 577)
+    assert numbers(said(figure))[:2] == [3, 1]
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_dense_score_map_fills(motion: str, show: Any) -> None:
+    figure = show("dense", reduced_motion=motion)
+    slide(figure, "Shorter side Q", 288)
+    figure.get_by_role("button", name="Fill the score map").click()
+    if motion == "no-preference":
+        assert "of 21 places" in said(figure)
+        figure.page.wait_for_function("document.querySelectorAll('.dense-seen').length === 21")
+    assert said(figure).endswith(
+        "All 21 are filled: their average is the answer for the whole photograph."
+    )
+    assert figure.locator(".dense-seen").count() == 21
+    slide(figure, "Shorter side Q", 296)
+    assert figure.locator(".dense-seen").count() == 1  # another image: begin anew
+
+
+# Seeds
+
+
+def uniforms(seed: int, count: int) -> list[float]:
+    """Return the first numbers of the generator mulberry32."""
+    mask, found = 2**32 - 1, []
+    for step in range(1, count + 1):
+        state = seed + step * 0x6D2B79F5 & mask
+        mixed = (state ^ state >> 15) * (state | 1) & mask
+        mixed ^= mixed + ((mixed ^ mixed >> 7) * (mixed | 61) & mask) & mask
+        found.append(((mixed ^ mixed >> 14) & mask) / 2**32)
+    return found
+
+
+def changes_of(draw: int, count: int, one: float, two: float, spread: float) -> np.ndarray:
+    """Return the differences of one experiment: Box and Muller's normal numbers, two a seed."""
+    u = np.reshape(uniforms(57 + draw, 2 * count), (count, 2))
+    far, turn = np.sqrt(-2 * np.log(1 - u[:, 0])), 2 * np.pi * u[:, 1]
+    return two + spread * far * np.sin(turn) - one - spread * far * np.cos(turn)
+
+
+def judged(changes: np.ndarray) -> tuple[float, float]:
+    """Return the mean of the differences and half the width of its interval, by SciPy."""
+    low, high = stats.t.interval(0.95, len(changes) - 1, changes.mean(), stats.sem(changes))
+    return changes.mean(), (high - low) / 2
+
+
+def value_of(figure: Any, name: str) -> float:
+    return float(figure.locator(f".seed-{name}").get_attribute("data-value"))
+
+
+def test_seeds_have_student_s_interval_at_every_number(show: Any) -> None:
+    figure = show("seeds")
+    for count in range(2, 101):
+        slide(figure, "Seeds", count)
+        changes = changes_of(1, count, 18, 17, 1)
+        mean, margin = judged(changes)
+        assert value_of(figure, "difference") == pytest.approx(mean, rel=1e-3, abs=1e-9)
+        assert value_of(figure, "ends") == pytest.approx(margin, rel=1e-3)
+        ends = figure.locator(".seed-ends").inner_text()
+        assert numbers(ends) == pytest.approx([mean - margin, mean + margin], abs=0.0051)
+        assert figure.locator(".seed-change").count() == count
+    table = figure.locator(".live-static td").all_text_contents()
+    for row in range(0, len(table), 3):
+        seeds, t, margin = (numbers(text.replace("±", ""))[0] for text in table[row : row + 3])
+        exact = stats.t.ppf(0.975, seeds - 1)
+        assert (t, margin) == (round(exact, 2), round(exact * math.sqrt(2 / seeds), 2))
+
+
+@pytest.mark.parametrize(
+    ("count", "one", "two", "spread"),
+    [(5, 18, 17, 1), (20, 18, 17, 1), (100, 20, 20, 3), (10, 15.2, 15.9, 0.4), (2, 30, 10, 0.2)],
+)
+def test_seeds_give_the_verdict(
+    count: int, one: float, two: float, spread: float, show: Any
+) -> None:
+    figure = show("seeds")
+    for label, value in {
+        "Seeds": count,
+        "True error, first network": one,
+        "True error, second network": two,
+        "Spread between seeds": spread,
+    }.items():
+        slide(figure, label, value)
+    told = []
+    for number in range(1, 201):
+        mean, margin = judged(changes_of(number, count, one, two, spread))
+        told.append(np.sign(mean) if abs(mean) > margin else 0)
+    words = {-1: "second is better", 0: "can't tell", 1: "first is better"}
+    draw = figure.get_by_role("button", name="Draw anew")
+    for verdict in told[:12]:
+        assert figure.locator(".seed-verdict").inner_text() == words[int(verdict)]
+        text = said(figure)
+        assert ("Zero lies inside" in text) == (verdict == 0)
+        assert ("and so it is" in text) == (verdict != 0 and verdict == np.sign(two - one))
+        assert ("false alarm" in text) == (verdict != 0 and one == two)
+        draw.press("Enter")
+    wrong = sum(each not in (0, np.sign(two - one)) for each in told)
+    able = figure.locator(".live-says").get_attribute("data-value")
+    assert (int(able), wrong) == (sum(map(bool, told)), wrong)
+    assert said(figure).endswith(f"{able} could tell, and {wrong or 'none'} told wrong.")
+    if one == two:
+        assert 2 < wrong < 20  # 95 of 100 intervals hold the truth
+    assert numbers(figure.locator("figcaption").inner_text())[:2] == [13, count]
+
+
+def test_seeds_shrink_the_interval_and_answer_the_keyboard(show: Any) -> None:
+    figure = show("seeds")
+    slider = figure.get_by_role("slider", name="Seeds", exact=True)
+    slider.press("Home")
+    assert slider.get_attribute("aria-valuetext") == "2"
+    widths = []
+    for key in ("Home", "ArrowRight", "PageUp", "End"):
+        slider.press(key)
+        widths.append(value_of(figure, "ends"))
+    assert widths == sorted(widths, reverse=True)
+    label = figure.locator(".seed-chart").get_attribute("aria-label")
+    assert label.startswith("Errors of 100 seeds of both networks")
+    before = said(figure)
+    figure.get_by_role("button", name="Draw anew").press("Space")
+    assert said(figure) != before
