@@ -108,6 +108,20 @@ def test_record_is_written_as_its_seeds_finish_and_gone_on_with(small, tmp_path,
     assert len(made) == 9
 
 
+def test_first_seeds_can_be_had_before_the_others(small, tmp_path, monkeypatch, capsys):
+    asked = ["--data-dir", str(tmp_path), "--jobs", "1", "small"]
+    assert results.main(["--seeds", "1", *asked]) == 0
+    assert results.stored("small")["settings"]["seeds"] == [1]
+    first = results.stored("small")["results"]
+    assert results.main(["--seeds", "1", *asked]) == 0  # there already: nothing is run again
+    assert "has its first 1 seeds" in capsys.readouterr().out
+    assert results.main(asked) == 0
+    whole = results.stored("small")
+    assert whole["settings"]["seeds"] == [1, 2, 4]
+    for variant, result in first.items():
+        assert whole["results"][variant]["runs"][0] == result["runs"][0]
+
+
 def test_whole_record_stays_until_another_is_whole(small, tmp_path):
     results.write("small", results.run("small", tmp_path, jobs=1))
     before = (tmp_path / "records" / "small.json").read_bytes()

@@ -5,6 +5,8 @@
     python tools/results.py digits_a        this one
     python tools/results.py --missing       those without a record
     python tools/results.py --long          those of more than an hour too
+    python tools/results.py --seeds 5 depth_photographs
+                                            its first five seeds, and the others another time
     python tools/results.py --pilot depth_photographs
                                             with the seeds that do not count, to build/pilot
     python tools/results.py --device cuda --missing
@@ -145,15 +147,21 @@ class OutOfTime(Exception):
 
 
 def run(
-    name: str, folder: Path, jobs: int, *, pilot: bool = False, until: float = math.inf
+    name: str,
+    folder: Path,
+    jobs: int,
+    *,
+    pilot: bool = False,
+    until: float = math.inf,
+    first: int | None = None,
 ) -> dict[str, Any]:
-    """Run what is not there yet of an experiment's variants and seeds; return the record.
+    """Run what is not there yet of an experiment's variants and (`first`) seeds; return the record.
 
     On the way the record of the seeds that are through is stored; of a pilot it is not. Raises
     OutOfTime if a run has ended after `until`, by time.monotonic, and it was not the last.
     """
     experiment = EXPERIMENTS[name]
-    seeds = experiment.pilot if pilot else experiment.seeds
+    seeds = (experiment.pilot if pilot else experiment.seeds)[:first]
     variants = list((pilot and experiment.pilot_variants) or experiment.variants)
     before = {} if pilot else from_record(name)
     wanted = in_order(variants, seeds, jobs)
@@ -296,12 +304,14 @@ def write_pilot(name: str, record: dict[str, Any]) -> None:
     print(f"wrote build/pilot/{name}.json; see python tools/claims.py --pilot")
 
 
-def time_needed(names: Sequence[str], jobs: int | None, pilot: bool) -> str:
+def time_needed(
+    names: Sequence[str], jobs: int | None, pilot: bool, first: int | None = None
+) -> str:
     """Return a line an experiment with the time it takes, roughly, if none of it is done yet."""
     lines = []
     for name in names:
         one = EXPERIMENTS[name]
-        share = 1.0
+        share = min(first or math.inf, len(one.seeds)) / len(one.seeds)
         if pilot:
             some = len(one.pilot_variants or one.variants) / len(one.variants)
             share = some * len(one.pilot) / len(one.seeds)
@@ -341,6 +351,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pilot", action="store_true", help="with the seeds that do not count")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="for downloads")
+    parser.add_argument("--seeds", type=int, help="no more than the first so many, for now")
     parser.add_argument("--minutes", type=float, default=math.inf, help="then begin no other run")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a core, one a GPU)")
     options = parser.parse_args(arguments)
@@ -370,13 +381,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     on_gpu = [name for name in names if EXPERIMENTS[name].device == "cuda"]
     if on_gpu and not torch.cuda.is_available():
         parser.error(f"PyTorch finds no NVIDIA GPU here; it is needed for {', '.join(on_gpu)}")
-    print(time_needed(names, options.jobs, options.pilot))
+    print(time_needed(names, options.jobs, options.pilot, options.seeds))
     until = time.monotonic() + 60 * options.minutes
     done, failed = [], []
     for name in names:
         jobs = runs_at_once(EXPERIMENTS[name], options.jobs)
         try:
-            record = run(name, options.data_dir, jobs, pilot=options.pilot, until=until)
+            before = stored(name)
+            if options.seeds and before and len(before["settings"]["seeds"]) >= options.seeds:
+                print(f"{name} has its first {options.seeds} seeds")
+                continue
+            how = {"pilot": options.pilot, "until": until, "first": options.seeds}
+            record = run(name, options.data_dir, jobs, **how)
             (write_pilot if options.pilot else write)(name, record)
             done.append(overview(name, record))
         except OutOfTime:

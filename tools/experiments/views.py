@@ -1,4 +1,4 @@
-"""Jitter, scales, views and two networks on photographs: Tables 3 to 6 at a quarter of the width.
+"""Jitter, scales, views and two networks on photographs: Tables 3 to 6 at an eighth of the width.
 
 The paper's protocol in units of the network's stride. There a crop is 7 strides of 32 pixels wide,
 S is 8, 12 or 8 to 16 strides, and the test scales lie a stride apart. Here D and E are without
@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from experiments.base import Experiment, Settings
 from experiments.evaluation import PAPER, QUESTION, Ways, look, photos, together, variants
 from experiments.photographs import (
@@ -28,7 +26,6 @@ from experiments.photographs import (
     hours,
     images,
     kept,
-    precision,
     trained,
 )
 from vgg_utils.configs import LayerSpec, layer_configs
@@ -92,7 +89,7 @@ def one_network(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     measures = {name.removeprefix("net "): error for name, error in errors.items()}
     if set(NEW) <= set(settings["looks"]["curve"]):
         measures["new sizes"] = sum(measures[f"dense {scale}"] for scale in NEW) / len(NEW)
-    return {"measures": measures, "precision": precision()}
+    return {"measures": measures}
 
 
 def looked(settings: Settings, seed: int, folder: Path) -> tuple[dict[str, float], Ways]:
@@ -103,8 +100,7 @@ def looked(settings: Settings, seed: int, folder: Path) -> tuple[dict[str, float
         test = images(settings, folder).test
         give = partial(evaluate, model, test, batch_size=250, progress=False)
         looks = settings["looks"]
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision() == "bfloat16"):
-            return list(look("net", give, test.tensors[1], looks["scales"], looks))
+        return list(look("net", give, test.tensors[1], looks["scales"], looks))
 
     errors, ways = kept("looks", settings, seed, make, "looks")
     return errors, ways
@@ -128,7 +124,7 @@ def several(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     else:
         averages = together(found, labels, scales)
         measures = {name.split()[-2]: error for name, error in averages.items()}
-    return {"measures": measures, "precision": precision()}
+    return {"measures": measures}
 
 
 def dense(scales: Sequence[int], curve: Sequence[int] = ()) -> dict[str, Any]:
