@@ -350,7 +350,7 @@ def looks(size: Size) -> Pair:
 
     Scales (256, 384, 512), crops (224) and mirror images are the paper's. On a CPU every layer has
     a quarter of the paper's channels and features, which takes a pair from minutes to seconds; the
-    multiply-accumulates of the two sides keep their ratio (7.1, chapter 6) to within a hundredth.
+    multiply-accumulates of the two sides keep their ratio (7.1, lesson 8) to within a hundredth.
     """
     torch.manual_seed(0)
     hidden = round(4096 * size.test_width)

@@ -1,4 +1,4 @@
-"""Chapter 4's exercises: the right answers, and the mistakes that are known."""
+"""Lesson 5's exercises: the right answers, and the mistakes that are known."""
 
 import functools
 import math
@@ -91,14 +91,14 @@ AILING = {
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     [
-        ("4.1", 0.0295),
-        ("4.1", 0.029),
-        ("4.1", torch.tensor(2 / 2304).sqrt()),
-        ("4.2", 2.98),
-        ("4.2", torch.tensor(9 / 19).mul(math.log(10)).exp()),
-        ("4.3", by_ratios),
-        ("4.3", one_by_one),
-        ("4.4", AILING),
+        ("5.1", 0.0295),
+        ("5.1", 0.029),
+        ("5.1", torch.tensor(2 / 2304).sqrt()),
+        ("5.2", 2.98),
+        ("5.2", torch.tensor(9 / 19).mul(math.log(10)).exp()),
+        ("5.3", by_ratios),
+        ("5.3", one_by_one),
+        ("5.4", AILING),
     ],
 )
 def test_right_answers(exercise, answer):
@@ -108,38 +108,38 @@ def test_right_answers(exercise, answer):
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
-        ("4.1", 2 / 2304, "square root"),
-        ("4.1", (1 / 2304) ** 0.5, "drops half"),
-        ("4.1", (1 / 4608) ** 0.5, "wrong side"),
-        ("4.1", (2 / (2304 + 4608)) ** 0.5, "Xavier"),
-        ("4.1", (2 / 256) ** 0.5, "nine values"),
-        ("4.1", 0.01, "fan-in is 3 * 3 * 256"),
-        ("4.2", 1e9, "each passes on"),
-        ("4.2", 1e9 / 19, "multiply"),
-        ("4.2", 10 ** (-9 / 19), "turn the fraction over"),
-        ("4.2", 1e9 ** (1 / 16), "16 layers"),
-        ("4.2", 1e9 ** (1 / 24), "pools"),
-        ("4.2", 1e9 ** (1 / 11), "another network"),
-        ("4.2", 1e9 ** (1 / 13), "another network"),
-        ("4.2", 1e9 ** (1 / 18), "one layer off"),
-        ("4.2", 19, "How many does E have"),
-        ("4.3", lambda net, images: None, "as it was"),
-        ("4.3", all_at_once, "after those are set"),
-        ("4.3", functools.partial(one_by_one, relu=True), "behind the ReLU"),
-        ("4.3", functools.partial(one_by_one, power=2), "not by its square"),
-        ("4.3", functools.partial(all_at_once, power=-1), "do not multiply"),
-        ("4.3", measured_late, "work in place"),
-        ("4.3", by_deviation, "not by the standard deviation"),
-        ("4.3", by_formula, "a formula does not do"),
-        ("4.3", functools.partial(by_ratios, kind="conv"), "fully connected layers count too"),
-        ("4.3", lambda net: None, "answer(net, images)"),
-        ("4.4", ["dead layer"], "Give a dict"),
-        ("4.4", {"P": "weights too small"}, "Q has none"),
-        ("4.4", {**AILING, "R": "softmax"}, "not on the list"),
-        ("4.4", {**AILING, "P": "dead layer"}, "shrink"),
-        ("4.4", {**AILING, "Q": "weights too small"}, "exactly zero"),
-        ("4.4", {**AILING, "R": "weights too small"}, "sum to 1"),
-        ("4.4", {**AILING, "S": "dead layer"}, "first loss"),
+        ("5.1", 2 / 2304, "square root"),
+        ("5.1", (1 / 2304) ** 0.5, "drops half"),
+        ("5.1", (1 / 4608) ** 0.5, "wrong side"),
+        ("5.1", (2 / (2304 + 4608)) ** 0.5, "Xavier"),
+        ("5.1", (2 / 256) ** 0.5, "nine values"),
+        ("5.1", 0.01, "fan-in is 3 * 3 * 256"),
+        ("5.2", 1e9, "each passes on"),
+        ("5.2", 1e9 / 19, "multiply"),
+        ("5.2", 10 ** (-9 / 19), "turn the fraction over"),
+        ("5.2", 1e9 ** (1 / 16), "16 layers"),
+        ("5.2", 1e9 ** (1 / 24), "pools"),
+        ("5.2", 1e9 ** (1 / 11), "another network"),
+        ("5.2", 1e9 ** (1 / 13), "another network"),
+        ("5.2", 1e9 ** (1 / 18), "one layer off"),
+        ("5.2", 19, "How many does E have"),
+        ("5.3", lambda net, images: None, "as it was"),
+        ("5.3", all_at_once, "after those are set"),
+        ("5.3", functools.partial(one_by_one, relu=True), "behind the ReLU"),
+        ("5.3", functools.partial(one_by_one, power=2), "not by its square"),
+        ("5.3", functools.partial(all_at_once, power=-1), "do not multiply"),
+        ("5.3", measured_late, "work in place"),
+        ("5.3", by_deviation, "not by the standard deviation"),
+        ("5.3", by_formula, "a formula does not do"),
+        ("5.3", functools.partial(by_ratios, kind="conv"), "fully connected layers count too"),
+        ("5.3", lambda net: None, "answer(net, images)"),
+        ("5.4", ["dead layer"], "Give a dict"),
+        ("5.4", {"P": "weights too small"}, "Q has none"),
+        ("5.4", {**AILING, "R": "softmax"}, "not on the list"),
+        ("5.4", {**AILING, "P": "dead layer"}, "shrink"),
+        ("5.4", {**AILING, "Q": "weights too small"}, "exactly zero"),
+        ("5.4", {**AILING, "R": "weights too small"}, "sum to 1"),
+        ("5.4", {**AILING, "S": "dead layer"}, "first loss"),
     ],
 )
 def test_mistakes_are_named(exercise, answer, hint):
@@ -147,7 +147,7 @@ def test_mistakes_are_named(exercise, answer, hint):
 
 
 def test_an_unlisted_diagnosis_is_answered_with_the_whole_list():
-    said = complaint("4.4", {**AILING, "R": "softmax"})
+    said = complaint("5.4", {**AILING, "R": "softmax"})
     assert sorted(said.split("'")[3::2]) == sorted(AILING.values())
 
 

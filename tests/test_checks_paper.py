@@ -1,4 +1,4 @@
-"""Chapter 1's exercises: the right answers, and the mistakes that are known."""
+"""Lesson 1's exercises: the right answers, and the mistakes that are known."""
 
 import pytest
 from checking import complaint

@@ -1,4 +1,4 @@
-"""Chapter 2's exercises: the right answers, and the mistakes that are known."""
+"""Lesson 2's exercises: the right answers, and the mistakes that are known."""
 
 import numpy as np
 import pytest

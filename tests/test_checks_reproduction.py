@@ -1,4 +1,4 @@
-"""Chapter 7's exercises: the right answers, and the mistakes that are known."""
+"""Lesson 9's exercises: the right answers, and the mistakes that are known."""
 
 import math
 
@@ -34,10 +34,10 @@ BEST_XAVIER = [
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     [
-        ("7.1", judge(lambda changes: interval_holds_no_zero(changes, T[len(changes)]))),
-        ("7.2", 16),
-        ("7.2", 16.0),
-        ("7.3", np.mean([each[-1] - min(each) for each in BEST_XAVIER])),
+        ("9.1", judge(lambda changes: interval_holds_no_zero(changes, T[len(changes)]))),
+        ("9.2", 16),
+        ("9.2", 16.0),
+        ("9.3", np.mean([each[-1] - min(each) for each in BEST_XAVIER])),
     ],
 )
 def test_right_answers(exercise, answer):
@@ -47,23 +47,23 @@ def test_right_answers(exercise, answer):
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
-        ("7.1", 3, "should be a function"),
-        ("7.1", lambda changes: "agrees", "fails"),
-        ("7.1", lambda changes, paper: "agrees", "should say 'disagrees'"),
+        ("9.1", 3, "should be a function"),
+        ("9.1", lambda changes: "agrees", "fails"),
+        ("9.1", lambda changes, paper: "agrees", "should say 'disagrees'"),
         # the standard deviation instead of the standard error; 2.78 for every n; 1.96
-        ("7.1", judge(lambda c: abs(np.mean(c)) > np.std(c, ddof=1)), "should say"),
-        ("7.1", judge(lambda c: interval_holds_no_zero(c, 2.776)), "[-1.0, -2.0]"),
-        ("7.1", judge(lambda c: interval_holds_no_zero(c, 1.96)), "should say 'cannot tell'"),
-        ("7.2", 14, "1.96"),
-        ("7.2", 28, "2.78"),
-        ("7.2", 15, "first time"),
-        ("7.2", 5, "With 5 seeds the margin is 1.86 points"),
-        ("7.2", 15.6, "whole number"),
-        ("7.3", -np.mean([each[-1] - min(each) for each in BEST_XAVIER]), "not negative"),
-        ("7.3", max(each[-1] - min(each) for each in BEST_XAVIER), "largest"),
-        ("7.3", np.mean([each[-1] for each in BEST_XAVIER]), "subtract that of each"),
-        ("7.3", np.mean([min(each) for each in BEST_XAVIER]), "subtract it from"),
-        ("7.3", 50.0, "lowest one"),
+        ("9.1", judge(lambda c: abs(np.mean(c)) > np.std(c, ddof=1)), "should say"),
+        ("9.1", judge(lambda c: interval_holds_no_zero(c, 2.776)), "[-1.0, -2.0]"),
+        ("9.1", judge(lambda c: interval_holds_no_zero(c, 1.96)), "should say 'cannot tell'"),
+        ("9.2", 14, "1.96"),
+        ("9.2", 28, "2.78"),
+        ("9.2", 15, "first time"),
+        ("9.2", 5, "With 5 seeds the margin is 1.86 points"),
+        ("9.2", 15.6, "whole number"),
+        ("9.3", -np.mean([each[-1] - min(each) for each in BEST_XAVIER]), "not negative"),
+        ("9.3", max(each[-1] - min(each) for each in BEST_XAVIER), "largest"),
+        ("9.3", np.mean([each[-1] for each in BEST_XAVIER]), "subtract that of each"),
+        ("9.3", np.mean([min(each) for each in BEST_XAVIER]), "subtract it from"),
+        ("9.3", 50.0, "lowest one"),
     ],
 )
 def test_mistakes_are_named(exercise, answer, hint):

@@ -273,7 +273,7 @@ def test_number_of_seeds_has_the_power_that_it_is_for(kind, deviation):
 
 def test_all_of_chapter_7_s_verdicts_are_asked_again_under_their_names():
     """As the stored page prints them, each with its verdict of today, and none dropped."""
-    page = json.loads((ROOT / "book" / "07_reproduction.ipynb").read_text(encoding="utf-8"))
+    page = json.loads((ROOT / "book" / "09_reproduction.ipynb").read_text(encoding="utf-8"))
     printed = "".join(
         "".join(output.get("text", []))
         for cell in page["cells"][9:]  # before, the rule is tried on made-up numbers

@@ -1,6 +1,6 @@
 """The command lines that the book prints for training and use: their options exist, and they run.
 
-Chapter 9 prints how ImageNet would be trained. Nobody has made that run for the book; here its very
+Lesson 11 prints how ImageNet would be trained. Nobody has made that run for the book; here its very
 lines run, made small by options after them, on a folder of made images.
 """
 
@@ -56,7 +56,7 @@ def commands(path):
 
 
 PRINTED = [(path, words) for path in PAGES for words in commands(path)]
-CHAPTER = [words for path, words in PRINTED if path.name == "09_scaling.ipynb"]
+CHAPTER = [words for path, words in PRINTED if path.name == "11_scaling.ipynb"]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -65,7 +65,7 @@ def test_every_mention_of_the_commands_is_found(path):
 
 
 def test_where_a_reader_looks_for_the_commands_they_are():
-    assert {"README.md", "train.py", "05_training.ipynb"} <= {path.name for path, _ in PRINTED}
+    assert {"README.md", "train.py", "06_training.ipynb"} <= {path.name for path, _ in PRINTED}
 
 
 @pytest.mark.parametrize("words", [words for _, words in PRINTED], ids=" ".join)

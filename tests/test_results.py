@@ -352,7 +352,7 @@ def test_curve_on_the_test_set_leaves_the_training_as_it_is():
 
 def test_chapter_7_names_experiments_with_their_time():
     """Each row has its experiment's minutes; all of them on two cores are some 45."""
-    page = json.loads((ROOT / "book" / "07_reproduction.ipynb").read_text(encoding="utf-8"))
+    page = json.loads((ROOT / "book" / "09_reproduction.ipynb").read_text(encoding="utf-8"))
     text = "".join("".join(cell["source"]) + "\n" for cell in page["cells"])
     rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| (\d+)", text, re.MULTILINE)
     assert {"depth", "depth_cifar10"} <= {*dict(rows)}

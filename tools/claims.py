@@ -51,7 +51,7 @@ class Claim:
     kind: str = "change"
     published: tuple[float, float] | None = None  # the paper's two errors, of one and of other
     where: str = ""  # in the paper
-    today: str = ""  # what chapter 7 tests on digits, with its verdict, where it does
+    today: str = ""  # what lesson 9 tests on digits, with its verdict, where it does
     main: bool = False
 
     @property
@@ -425,7 +425,7 @@ def pilot() -> str:
 def table() -> str:
     """Return the table of all claims, as Markdown."""
     rows = [
-        "| claim | paper, top-1 | share | compared | rule | seeds | chapter 7 today |",
+        "| claim | paper, top-1 | share | compared | rule | seeds | lesson 9 today |",
         "|---|---|---|---|---|---|---|",
     ]
     rules = {

@@ -1,7 +1,7 @@
 """Run a notebook several times, each time with its trainings disturbed a little.
 
-    python tools/disturb.py book/04_initialisation.ipynb              ten runs
-    python tools/disturb.py book/04_initialisation.ipynb --threads 2  as on a reader's machine
+    python tools/disturb.py book/05_initialisation.ipynb              ten runs
+    python tools/disturb.py book/05_initialisation.ipynb --threads 2  as on a reader's machine
 
 Training amplifies rounding: another processor or another number of threads adds up in another
 order, and after some hundred steps the weights have little in common. A notebook may show what

@@ -226,7 +226,7 @@ def fully_convolutional(model: VGGNet) -> FullyConvolutional:
     An image of `image_size` gives one value per class: what `model` gives, to rounding. On larger
     images `model` averages the map down to pool_size; this form slides over it. Value (i, j)
     belongs to the window of image_size pixels whose corner is at (2**pools i, 2**pools j), but cut
-    out, that window is padded with zeros where the image goes on, and gives another (Chapter 6).
+    out, that window is padded with zeros where the image goes on, and gives another (Lesson 8).
 
     Raises ValueError for anything but a VGGNet, and when called for images that are too small or a
     classifier with other layers than Linear, activations and dropout.

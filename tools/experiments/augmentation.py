@@ -1,4 +1,4 @@
-"""Chapter 5: what each augmentation is worth, and what dropout is."""
+"""Lesson 6: what each augmentation is worth, and what dropout is."""
 
 from __future__ import annotations
 

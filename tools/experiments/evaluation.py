@@ -1,4 +1,4 @@
-"""Chapter 6: what more views of an image, more scales and a second network bring (Tables 3 to 6).
+"""Lesson 8: what more views of an image, more scales and a second network bring (Tables 3 to 6).
 
 On digit scenes, the paper's protocol with every length divided by eight: crops of 28 pixels instead
 of 224, images brought to S or Q = 32, 48 and 64 instead of 256, 384 and 512. The networks are the

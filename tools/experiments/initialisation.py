@@ -1,4 +1,4 @@
-"""Chapter 4: which starts let the deep networks train."""
+"""Lesson 5: which starts let the deep networks train."""
 
 import math
 from pathlib import Path

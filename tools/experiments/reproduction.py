@@ -1,4 +1,4 @@
-"""Chapter 7: Table 3's rows in miniature: depth, LRN, 1x1 or 3x3, 5x5 or two 3x3; and batch norm.
+"""Lesson 9: Table 3's rows in miniature: depth, LRN, 1x1 or 3x3, 5x5 or two 3x3; and batch norm.
 
 Every network sees the same scenes and takes the same number of steps. Plain networks deeper than A
 start as the paper's did, with the layers of a trained A (Sect. 3.1); what is not copied starts by

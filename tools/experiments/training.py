@@ -1,4 +1,4 @@
-"""Chapter 5: how well the recipe trains, and what each part of it does."""
+"""Lesson 6: how well the recipe trains, and what each part of it does."""
 
 from experiments.base import EVERY_EPOCH, Experiment, train_and_report
 

@@ -1,10 +1,10 @@
-"""Exercises on the six configurations and what they cost (chapter 3)."""
+"""Exercises on the six configurations and what they cost (lesson 4)."""
 
 from vgg_utils.checks.base import Values, exercise
 from vgg_utils.configs import get_layers, layer_configs, summarise
 
 
-@exercise("3.2")
+@exercise("4.2")
 def _five_by_five_twin(answer: object) -> Values:
     if not isinstance(answer, list):
         return {"no_list": True}
@@ -24,7 +24,7 @@ def _five_by_five_twin(answer: object) -> Values:
     }
 
 
-@exercise("3.3")
+@exercise("4.3")
 def _dominant_layer_at_32(answer: object) -> Values:
     if not isinstance(answer, str):
         return {"no_name": True}

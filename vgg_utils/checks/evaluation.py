@@ -1,11 +1,11 @@
-"""The exercise on two networks that outvote themselves (chapter 6)."""
+"""The exercise on two networks that outvote themselves (lesson 8)."""
 
 from typing import Any
 
 from vgg_utils.checks.base import Values, a_number, exercise
 
 
-@exercise("6.3")
+@exercise("8.3")
 def _neither_first(answer: Any) -> Values:
     if not isinstance(answer, list | tuple) or len(answer) != 2:
         return {"no_pair": True}

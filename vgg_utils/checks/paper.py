@@ -1,4 +1,4 @@
-"""Exercises on the paper's tables (chapter 1)."""
+"""Exercises on the paper's tables (lesson 1)."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Exercises on what five seeds can tell (chapter 7)."""
+"""Exercises on what five seeds can tell (lesson 9)."""
 
 import math
 from typing import Any
@@ -17,7 +17,7 @@ CASES = (  # changes by seed, and the paper's
 )
 
 
-@exercise("7.1")
+@exercise("9.1")
 def _verdict(answer: Any) -> Values:
     from scipy import stats
 
@@ -33,7 +33,7 @@ def _verdict(answer: Any) -> Values:
     return {"right": True}
 
 
-@exercise("7.2")
+@exercise("9.2")
 def _seeds_for_a_margin(answer: object) -> Values:
     from scipy import stats
 
@@ -42,7 +42,7 @@ def _seeds_for_a_margin(answer: object) -> Values:
     return {**values, "margin": stats.t.ppf(0.975, seeds - 1) * 1.5 / math.sqrt(seeds)}
 
 
-@exercise("7.3")
+@exercise("9.3")
 def _gain_of_the_best_epoch(answer: object) -> Values:
     runs = load_record("initialisation")["results"]["D, Xavier, pixels x57"]["runs"]
     errors = [[row["test_error"] for row in run["history"]] for run in runs]  # by seed and epoch

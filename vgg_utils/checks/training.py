@@ -1,11 +1,11 @@
-"""Exercises on mirroring and on the top-k error (chapter 5)."""
+"""Exercises on mirroring and on the top-k error (lesson 6)."""
 
 from typing import Any
 
 from vgg_utils.checks.base import Values, a_number, call, exercise, look_up
 
 
-@exercise("5.2")
+@exercise("6.2")
 def _mirror(answer: object) -> Values:
     import torch
 
@@ -26,7 +26,7 @@ def _mirror(answer: object) -> Values:
     }
 
 
-@exercise("5.3")
+@exercise("6.3")
 def _top_k(answer: Any) -> Values:
     import torch
     from sklearn.metrics import top_k_accuracy_score
@@ -40,6 +40,6 @@ def _top_k(answer: Any) -> Values:
             return {"shape": tuple(got.shape)}
         error = 100 - 100 * top_k_accuracy_score(labels, scores, k=k, labels=range(10))
         values = {"top1": error, **values, **a_number(got), "k": k, "error": error}
-        if look_up("5.3", values):
+        if look_up("6.3", values):
             break
     return values

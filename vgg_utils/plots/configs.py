@@ -1,4 +1,4 @@
-"""A network as boxes, and what its blocks cost (chapter 3)."""
+"""A network as boxes, and what its blocks cost (lesson 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Images in rows, with windows or boxes on them (chapters 5 and 8)."""
+"""Images in rows, with windows or boxes on them (lessons 6 and 10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's tables: as rows of dots, as a descent, beside their miniatures (chapters 1 and 7)."""
+"""The paper's tables: as rows of dots, as a descent, beside their miniatures (lessons 1 and 9)."""
 
 import statistics
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a unit sees: stacked windows, fields on a photograph, and the explorer (chapter 2)."""
+"""What a unit sees: stacked windows, fields on a photograph, and the explorer (lesson 2)."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""Error by epoch, by setting and by number of examples (chapters 5, 8 and 9)."""
+"""Error by epoch, by setting and by number of examples (lessons 6, 10 and 9)."""
 
 import statistics
 from collections.abc import Mapping, Sequence
