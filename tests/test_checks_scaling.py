@@ -1,4 +1,4 @@
-"""Lesson 11's exercises: the right answers, and the mistakes that are known."""
+"""Lesson 14's exercises: the right answers, and the mistakes that are known."""
 
 import pytest
 from checking import complaint
@@ -37,12 +37,12 @@ def weighted_in_place(gradients, sizes):
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     [
-        ("11.1", first_batch(FC7.parameters, 8192)),
-        ("11.1", first_batch(FC7.macs, 8192)),
-        ("11.2", weighted),
-        ("11.3", meet(1)),
-        ("11.3", 51.7),
-        ("11.3", 52),
+        ("14.1", first_batch(FC7.parameters, 8192)),
+        ("14.1", first_batch(FC7.macs, 8192)),
+        ("14.2", weighted),
+        ("14.3", meet(1)),
+        ("14.3", 51.7),
+        ("14.3", 52),
     ],
 )
 def test_right_answers(exercise, answer):
@@ -52,32 +52,32 @@ def test_right_answers(exercise, answer):
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
-        ("11.1", first_batch(FC7.parameters, 0), "weights alone"),
-        ("11.1", first_batch(FC7.macs, 0), "weights alone"),
-        ("11.1", 295, "balance point"),
-        ("11.1", 590, "two operations"),
-        ("11.1", 347, "One too many"),
-        ("11.1", 344, "One short"),
-        ("11.1", first_batch(FC7.parameters, 4096), "both cross"),
-        ("11.1", first_batch(FC7.macs, 8192, size=4), "4 bytes"),
-        ("11.1", 64, "reach 295"),
-        ("11.2", 3, "should be a function"),
-        ("11.2", lambda gradients: gradients, "fails"),
-        ("11.2", lambda gradients, sizes: 1.0, "return a tensor"),
-        ("11.2", lambda gradients, sizes: weighted(gradients, sizes)[0], "shape (2, 3)"),
-        ("11.2", lambda gradients, sizes: sum(gradients) / len(gradients), "plain average"),
-        ("11.2", lambda gradients, sizes: sum(gradients), "weigh each"),
-        ("11.2", lambda gradients, sizes: weighted(gradients, sizes) * 256, "summed loss"),
-        ("11.2", lambda gradients, sizes: weighted(gradients, sizes) * 256 / 3, "of devices"),
-        ("11.2", weighted_in_place, "changes the gradients"),
-        ("11.2", lambda gradients, sizes: gradients[0], "divide by all images"),
-        ("11.3", meet(7), "full D"),
-        ("11.3", meet(7) / 49, "49th"),
-        ("11.3", meet(1) / 0.40, "40%"),
-        ("11.3", 25.9, "8 in all"),
-        ("11.3", 155.2, "three passes"),
-        ("11.3", 2.87, "over NVLink"),
-        ("11.3", 1000, "formula"),
+        ("14.1", first_batch(FC7.parameters, 0), "weights alone"),
+        ("14.1", first_batch(FC7.macs, 0), "weights alone"),
+        ("14.1", 295, "balance point"),
+        ("14.1", 590, "two operations"),
+        ("14.1", 347, "One too many"),
+        ("14.1", 344, "One short"),
+        ("14.1", first_batch(FC7.parameters, 4096), "both cross"),
+        ("14.1", first_batch(FC7.macs, 8192, size=4), "4 bytes"),
+        ("14.1", 64, "reach 295"),
+        ("14.2", 3, "should be a function"),
+        ("14.2", lambda gradients: gradients, "fails"),
+        ("14.2", lambda gradients, sizes: 1.0, "return a tensor"),
+        ("14.2", lambda gradients, sizes: weighted(gradients, sizes)[0], "shape (2, 3)"),
+        ("14.2", lambda gradients, sizes: sum(gradients) / len(gradients), "plain average"),
+        ("14.2", lambda gradients, sizes: sum(gradients), "weigh each"),
+        ("14.2", lambda gradients, sizes: weighted(gradients, sizes) * 256, "summed loss"),
+        ("14.2", lambda gradients, sizes: weighted(gradients, sizes) * 256 / 3, "of devices"),
+        ("14.2", weighted_in_place, "changes the gradients"),
+        ("14.2", lambda gradients, sizes: gradients[0], "divide by all images"),
+        ("14.3", meet(7), "full D"),
+        ("14.3", meet(7) / 49, "49th"),
+        ("14.3", meet(1) / 0.40, "40%"),
+        ("14.3", 25.9, "8 in all"),
+        ("14.3", 155.2, "three passes"),
+        ("14.3", 2.87, "over NVLink"),
+        ("14.3", 1000, "formula"),
     ],
 )
 def test_mistakes_are_named(exercise, answer, hint):

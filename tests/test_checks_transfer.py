@@ -1,4 +1,4 @@
-"""Lesson 10's exercises: the right answers, and the mistakes that are known."""
+"""Lesson 11's exercises: the right answers, and the mistakes that are known."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def to_released(image):
 
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("10.1", 0.333), ("10.1", 0.33), ("10.2", 16_371_612), ("10.3", to_released)],
+    [("11.1", 0.333), ("11.1", 0.33), ("11.2", 16_371_612), ("11.3", to_released)],
 )
 def test_right_answers(exercise, answer):
     assert complaint(exercise, answer) is None
@@ -25,33 +25,33 @@ def test_right_answers(exercise, answer):
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
-        ("10.1", 33.3, "per cent"),
-        ("10.1", 0.5, "the IoU is 1/3"),
-        ("10.1", 0.293, "both directions"),
-        ("10.1", 2 / 3, "how far has it moved"),
-        ("10.1", 0.25, "the IoU is 0.60"),
-        ("10.1", -1, "width 1"),
-        ("10.2", 3996 * 4096, "biases"),
-        ("10.2", 4000 * 4097, "subtract SCR's"),
-        ("10.2", -16_371_612, "positive"),
-        ("10.2", 999 * 4097, "four outputs"),
-        ("10.2", 3000 * 4097, "classifier's last layer"),
-        ("10.2", 16.37, "millions"),
-        ("10.2", 5, "weights + bias"),
-        ("10.3", 3, "should be a function"),
-        ("10.3", lambda image: image.nonsense, "fails"),
-        ("10.3", lambda image: image[[3, 2, 1]], "fails"),
-        ("10.3", lambda image: None, "end it with a return"),
-        ("10.3", lambda image: image[None], "should have shape"),
-        ("10.3", lambda image: to_released(image)[[2, 1, 0]], "still RGB"),
-        ("10.3", lambda image: (image * STD + MEAN).flip(2) * 255 - BGR, "turns the picture"),
-        ("10.3", lambda image: to_released(image).flip([0, 1]), "turns the picture"),
-        ("10.3", lambda image: (image * STD + MEAN) * 255 - BGR, "order BGR"),
-        ("10.3", lambda image: (image * STD + MEAN).flip(0) * 255, "not subtracted"),
-        ("10.3", lambda image: (image * STD + MEAN).flip(0) - BGR, "range 0 to 1"),
-        ("10.3", lambda image: image.flip(0) * 255 - BGR, "First undo"),
-        ("10.3", lambda image: ((image + MEAN) * STD).flip(0) * 255 - BGR, "opposite order"),
-        ("10.3", lambda image: image * 0, "reverse the channels"),
+        ("11.1", 33.3, "per cent"),
+        ("11.1", 0.5, "the IoU is 1/3"),
+        ("11.1", 0.293, "both directions"),
+        ("11.1", 2 / 3, "how far has it moved"),
+        ("11.1", 0.25, "the IoU is 0.60"),
+        ("11.1", -1, "width 1"),
+        ("11.2", 3996 * 4096, "biases"),
+        ("11.2", 4000 * 4097, "subtract SCR's"),
+        ("11.2", -16_371_612, "positive"),
+        ("11.2", 999 * 4097, "four outputs"),
+        ("11.2", 3000 * 4097, "classifier's last layer"),
+        ("11.2", 16.37, "millions"),
+        ("11.2", 5, "weights + bias"),
+        ("11.3", 3, "should be a function"),
+        ("11.3", lambda image: image.nonsense, "fails"),
+        ("11.3", lambda image: image[[3, 2, 1]], "fails"),
+        ("11.3", lambda image: None, "end it with a return"),
+        ("11.3", lambda image: image[None], "should have shape"),
+        ("11.3", lambda image: to_released(image)[[2, 1, 0]], "still RGB"),
+        ("11.3", lambda image: (image * STD + MEAN).flip(2) * 255 - BGR, "turns the picture"),
+        ("11.3", lambda image: to_released(image).flip([0, 1]), "turns the picture"),
+        ("11.3", lambda image: (image * STD + MEAN) * 255 - BGR, "order BGR"),
+        ("11.3", lambda image: (image * STD + MEAN).flip(0) * 255, "not subtracted"),
+        ("11.3", lambda image: (image * STD + MEAN).flip(0) - BGR, "range 0 to 1"),
+        ("11.3", lambda image: image.flip(0) * 255 - BGR, "First undo"),
+        ("11.3", lambda image: ((image + MEAN) * STD).flip(0) * 255 - BGR, "opposite order"),
+        ("11.3", lambda image: image * 0, "reverse the channels"),
     ],
 )
 def test_mistakes_are_named(exercise, answer, hint):

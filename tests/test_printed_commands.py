@@ -1,6 +1,6 @@
 """The command lines that the book prints for training and use: their options exist, and they run.
 
-Lesson 11 prints how ImageNet would be trained. Nobody has made that run for the book; here its very
+Lesson 14 prints how ImageNet would be trained. Nobody has made that run for the book; here its very
 lines run, made small by options after them, on a folder of made images.
 """
 
@@ -56,7 +56,7 @@ def commands(path):
 
 
 PRINTED = [(path, words) for path in PAGES for words in commands(path)]
-CHAPTER = [words for path, words in PRINTED if path.name == "11_scaling.ipynb"]
+CHAPTER = [words for path, words in PRINTED if path.name == "14_scaling.ipynb"]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""Lesson 10: where a trained network looks (Grad-CAM)."""
+"""Lesson 11: where a trained network looks (Grad-CAM)."""
 
 from pathlib import Path
 from typing import Any

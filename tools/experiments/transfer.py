@@ -1,4 +1,4 @@
-"""Lesson 10: what a trained network's features are worth on new classes (Table 11)."""
+"""Lesson 11: what a trained network's features are worth on new classes (Table 11)."""
 
 from pathlib import Path
 from typing import Any

@@ -1,9 +1,9 @@
-"""The exercise on gradients of unequal shares (lesson 11)."""
+"""The exercise on gradients of unequal shares (lesson 14)."""
 
 from vgg_utils.checks.base import Values, alike, call, exercise
 
 
-@exercise("11.2")
+@exercise("14.2")
 def _gradient_of_unequal_shares(answer: object) -> Values:
     import torch
 

@@ -1,10 +1,10 @@
-"""The exercise on giving published weights the pixels they were trained on (lesson 10)."""
+"""The exercise on giving published weights the pixels they were trained on (lesson 11)."""
 
 from vgg_utils.checks.base import Values, alike, call, exercise
 from vgg_utils.records import load_record
 
 
-@exercise("10.3")
+@exercise("11.3")
 def _from_torchvision_to_the_authors(answer: object) -> Values:
     import torch
 

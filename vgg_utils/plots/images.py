@@ -1,4 +1,4 @@
-"""Images in rows, with windows or boxes on them (lessons 6 and 10)."""
+"""Images in rows, with windows or boxes on them (lessons 6 and 11)."""
 
 from __future__ import annotations
 
