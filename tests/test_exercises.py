@@ -6,10 +6,9 @@ from typing import Any
 
 import nbformat
 import pytest
+from lesson_files import BOOK, NOTEBOOKS
 from nbclient import NotebookClient
 
-BOOK = Path(__file__).resolve().parent.parent / "book"
-NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 CHECK = re.compile(r'^check\("(\d+\.\d+)", .*\)$', re.M)
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

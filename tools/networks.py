@@ -59,7 +59,6 @@ SEED = 1  # of all of them, fixed before any was trained
 MODEL: dict[str, Any] = {"pool_size": 1, "hidden_features": 256, "dropout": 0.1}
 RECIPE: dict[str, Any] = {
     "batch_size": 64,
-    "weight_decay": 5e-4,
     "one_cycle": True,
     "precision": precision(),
 }
@@ -67,24 +66,25 @@ BINS = 10  # of the confidence, in the card
 
 
 class Network(NamedTuple):
-    """What a network is, and how long and at which highest rate it is trained."""
+    """What a network is, how long it is trained, at which highest rate and with which decay."""
 
     config: str
     batch_norm: bool
     epochs: int
     learning_rate: float
+    weight_decay: float = 5e-4
     width: float = 0.25
     from_a: bool = False  # the layers of the plain A, as in Sect. 3.1
 
 
 NETWORKS = {
-    "D_bn": Network("D", True, 80, 0.03),
+    "D_bn": Network("D", True, 60, 0.05, 1e-3),
     "A": Network("A", False, 60, 0.02),
     "D": Network("D", False, 60, 0.02, from_a=True),
-    "D_bn_half": Network("D", True, 80, 0.03, width=0.5),
-    "A_bn": Network("A", True, 80, 0.03),
-    "B_bn": Network("B", True, 80, 0.03),
-    "E_bn": Network("E", True, 80, 0.03),
+    "D_bn_half": Network("D", True, 60, 0.05, 1e-3, width=0.5),
+    "A_bn": Network("A", True, 60, 0.05, 1e-3),
+    "B_bn": Network("B", True, 60, 0.05, 1e-3),
+    "E_bn": Network("E", True, 60, 0.05, 1e-3),
     "B": Network("B", False, 60, 0.02, from_a=True),
     "E": Network("E", False, 60, 0.02, from_a=True),
 }
@@ -108,6 +108,7 @@ def train(name: str, data: ImageData, device: str | None = None) -> None:
     settings: dict[str, Any] = {
         "epochs": network.epochs,
         "learning_rate": network.learning_rate,
+        "weight_decay": network.weight_decay,
         **RECIPE,
         "classes": data.classes,
         "preprocess": data.preprocess,
