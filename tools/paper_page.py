@@ -131,11 +131,12 @@ def open_points() -> str:
 
 
 def misquotations() -> str:
-    rows = [
-        [sentence(item["said"]), sentence(item["paper"]), item["where"]]
-        for item in PAPER["misquotations"]
-    ]
-    return table(["often said", "what holds", "where"], rows)
+    rows = []
+    for item in PAPER["misquotations"]:
+        elsewhere = item["where"].startswith("not in the paper")  # the sentence says so itself
+        place = "" if elsewhere else f" ({item['where']})"
+        rows.append([sentence(item["said"]), sentence(item["paper"]) + place])
+    return table(["often said", "what holds"], rows)
 
 
 def surprises() -> str:
