@@ -5,7 +5,7 @@ from pathlib import Path
 BOOK = Path(__file__).resolve().parent.parent / "book"
 NOTEBOOKS = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
 CHAPTERS = {  # to become lessons
-    *("02_receptive_field", "04_configs", "05_initialisation", "06_training"),
+    "05_initialisation",
     *("08_evaluation", "09_reproduction", "10_transfer", "11_scaling"),
 }
 LESSONS = [path for path in NOTEBOOKS if path.stem not in CHAPTERS]

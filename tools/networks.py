@@ -57,11 +57,7 @@ def precision() -> str:
 
 SEED = 1  # of all of them, fixed before any was trained
 MODEL: dict[str, Any] = {"pool_size": 1, "hidden_features": 256, "dropout": 0.1}
-RECIPE: dict[str, Any] = {
-    "batch_size": 64,
-    "one_cycle": True,
-    "precision": precision(),
-}
+RECIPE: dict[str, Any] = {"batch_size": 64, "one_cycle": True, "precision": precision()}
 BINS = 10  # of the confidence, in the card
 
 

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 LESSONS = {
     "initial weights": "05_initialisation",
     "layers copied from net A": "05_initialisation",
-    "scale jitter": "06_training",
+    "scale jitter": "07_augmentation",
     "learning-rate drops": "06_training",
     "length of fine-tuning": "09_reproduction",
     "score map": "08_evaluation",
