@@ -1,4 +1,4 @@
-"""A network at work; images in rows, with windows or boxes on them (lessons 1, 6 and 11)."""
+"""A network at work; images in rows, with windows or boxes on them (lessons 1, 6, 8 and 10)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patheffects import withStroke
 
 from vgg_utils.plots.style import BLUE, GREEN, ORANGE, RED, SKY, WIDTH, name_rows, outline
 
@@ -123,6 +124,7 @@ def boxes_on_images(
     """
     looks: Any = plt.cycler(color=[GREEN, ORANGE, SKY], linestyle=["-", "--", ":"])
     looks += plt.cycler(linewidth=[2, 2, 1.2], zorder=[3, 3, 2])  # called, they go round
+    rim = [withStroke(linewidth=4, foreground="w")] if images.shape[1] == 3 else []
     figure = image_grid(images, titles, columns=columns)
     figure.set_figheight(figure.get_figheight() + 0.3)  # for the legend
     for index, axis in enumerate(figure.axes[: len(images)]):
@@ -132,7 +134,8 @@ def boxes_on_images(
         for boxes, look in zip(groups.values(), looks(), strict=False):
             for x, y, width, height in boxes[index].reshape(-1, 4).tolist():
                 corner = (x - (width + 1) / 2, y - (height + 1) / 2)  # pixel 0 begins at -0.5
-                axis.add_patch(plt.Rectangle(corner, width, height, fill=False, **look))
+                box = plt.Rectangle(corner, width, height, fill=False, path_effects=rim, **look)
+                axis.add_patch(box)
     lines = [plt.Line2D([], [], **look) for _, look in zip(groups, looks(), strict=False)]
     figure.legend(lines, groups.keys(), loc="outside lower center", ncols=len(lines))
     return figure
