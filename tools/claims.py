@@ -1,7 +1,7 @@
 """The paper's claims that are put to the test on photographs, and the rule that judges them.
 
     python tools/claims.py             a verdict for each claim whose record is there
-    python tools/claims.py --pilot     the spread in tools/experiments/pilot, and how many seeds it calls for
+    python tools/claims.py --pilot     the spread in the pilot, and how many seeds it calls for
     python tools/claims.py --write     renew the tables of tools/experiments/DESIGN.md
 
 Each claim compares two measures within a seed. The rule stands in DESIGN.md, in words.

@@ -8,7 +8,7 @@
     python tools/results.py --seeds 5 depth_photographs
                                             its first five seeds, and the others another time
     python tools/results.py --pilot depth_photographs
-                                            with the seeds that do not count, to tools/experiments/pilot
+                                            with seeds that do not count, to experiments/pilot
     python tools/results.py --device cuda --missing
                                             what waits for a GPU; see tools/gpu.py
 
