@@ -1,4 +1,4 @@
-"""Lesson 14: what a fast run reaches, what each of its tricks is worth, and VGG-16 beside it."""
+"""Lesson 15: what a fast run reaches, what each of its tricks is worth, and VGG-16 beside it."""
 
 from __future__ import annotations
 
