@@ -185,7 +185,6 @@ EXPERIMENTS = {
             "steps": 100,
         },
         run=inversion,
-        test_set="none",
         minutes=5,
     ),
     "pointing": Experiment(
@@ -195,7 +194,6 @@ EXPERIMENTS = {
         variants={"trained": {"trained": True}, "untrained": {"trained": False}},
         common={"weights": "A", "sheets": 100, "patch": 16, "step": 8},
         run=pointing,
-        test_set="of the sheets alone; the network's training and the maps were fixed before",
         minutes=4,
     ),
     "grad_cam": Experiment(
