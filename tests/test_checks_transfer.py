@@ -14,10 +14,7 @@ def to_released(image):
     return (image * STD + MEAN)[[2, 1, 0]] * 255 - BGR
 
 
-@pytest.mark.parametrize(
-    ("exercise", "answer"),
-    [("11.1", 0.333), ("11.1", 0.33), ("11.2", 16_371_612), ("11.3", to_released)],
-)
+@pytest.mark.parametrize(("exercise", "answer"), [("11.3", to_released)])
 def test_right_answers(exercise, answer):
     assert complaint(exercise, answer) is None
 
@@ -25,19 +22,6 @@ def test_right_answers(exercise, answer):
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
-        ("11.1", 33.3, "per cent"),
-        ("11.1", 0.5, "the IoU is 1/3"),
-        ("11.1", 0.293, "both directions"),
-        ("11.1", 2 / 3, "how far has it moved"),
-        ("11.1", 0.25, "the IoU is 0.60"),
-        ("11.1", -1, "width 1"),
-        ("11.2", 3996 * 4096, "biases"),
-        ("11.2", 4000 * 4097, "subtract SCR's"),
-        ("11.2", -16_371_612, "positive"),
-        ("11.2", 999 * 4097, "four outputs"),
-        ("11.2", 3000 * 4097, "classifier's last layer"),
-        ("11.2", 16.37, "millions"),
-        ("11.2", 5, "weights + bias"),
         ("11.3", 3, "should be a function"),
         ("11.3", lambda image: image.nonsense, "fails"),
         ("11.3", lambda image: image[[3, 2, 1]], "fails"),
