@@ -16,8 +16,7 @@ def _gram_of_two_channels(answer: Any) -> Values:
     if maps.shape != (2, 2, 2) or not maps.isfinite().all():
         return {"no_maps": True}
     rows = maps.flatten(1)
-    (g11, g12), (_, g22) = (rows @ rows.T / 4).tolist()
-    g11, g12, g22 = (round(value, 4) for value in (g11, g12, g22))
+    g11, g12, _, g22 = (rows @ rows.T / 4).flatten().mul(1e4).round().div(1e4).tolist()
     return {
         **{"g11": g11, "g12": g12, "g22": g22, "negative": bool((maps < 0).any())},
         "summed": (g11, g12, g22) == (0.125, 0.0625, 0.125),
@@ -38,6 +37,5 @@ def _folded_by_hand(answer: Any) -> Values:
 
     return {
         **{"near": near, "right": near(8, -10), "swapped": near(-10, 8)},
-        "verdict_weight": "right" if abs(weight - 8) < 0.01 else "not",
-        "verdict_bias": "right" if abs(bias + 10) < 0.01 else "not",
+        **{"weight": near(8, bias), "bias": near(weight, -10)},
     }
