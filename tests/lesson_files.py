@@ -4,8 +4,5 @@ from pathlib import Path
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 NOTEBOOKS = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
-CHAPTERS = {  # to become lessons
-    *("01_paper", "02_receptive_field", "04_configs", "05_initialisation", "06_training"),
-    *("08_evaluation", "09_reproduction", "10_transfer", "11_scaling"),
-}
+CHAPTERS = {"09_reproduction", "10_transfer", "11_scaling"}  # to become lessons
 LESSONS = [path for path in NOTEBOOKS if path.stem not in CHAPTERS]

@@ -99,9 +99,9 @@ def test_unknown_exercise_lists_what_there_is():
 
 @pytest.mark.parametrize(("times", "hint"), [(-1, "sign"), (100, "per cent"), (1e-6, "millions")])
 def test_slips_of_sign_and_unit_are_named_where_a_lesson_says_nothing_of_them(times, hint):
-    right = 43_003_944  # exercise 3.4: the parameters of E with an average over its last map
-    assert complaint("4.4", right) is None
-    assert hint in complaint("4.4", right * times)
+    right = 43_003_944  # exercise 4.2: the parameters of E with an average over its last map
+    assert complaint("4.2", right) is None
+    assert hint in complaint("4.2", right * times)
 
 
 def test_checks_are_known_without_pytorch_being_loaded():

@@ -13,19 +13,12 @@ def top_k(scores, labels, k):
     return 100 - 100 * np.mean(found)
 
 
-def mirror(batch):
-    chosen = torch.rand(len(batch)) < 0.5
-    batch[chosen] = batch[chosen].flip(3)  # in place, which is allowed
-    return batch
-
-
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     [
         ("6.1", np.float32(6.9078)),
         ("6.1", torch.tensor([6.9078])),
         ("6.1", 6.9),
-        ("6.2", mirror),
         ("6.3", top_k),
         ("6.4", 0.63),
     ],
@@ -43,19 +36,6 @@ def test_right_answers(exercise, answer):
         ("6.1", math.log(10), "ten classes"),
         ("6.1", -math.log(1000), "sign"),
         ("6.1", torch.tensor(3.0), "decimal"),
-        ("6.2", 3, "should be a function"),
-        ("6.2", lambda batch, p: batch, "fails"),
-        ("6.2", lambda batch: None, "end it with a return"),
-        ("6.2", lambda batch: batch[0], "should have shape (200, 3, 5, 5)"),
-        ("6.2", lambda batch: batch.numpy(), "returns ndarray"),
-        ("6.2", lambda batch: batch, "alike"),
-        ("6.2", lambda batch: batch.flip(3), "alike"),
-        ("6.2", lambda batch: batch.flip(3) if torch.rand(()) < 0.5 else batch, "alike"),
-        ("6.2", lambda batch: batch.flip(-2), "upside down"),
-        ("6.2", lambda batch: batch.flip(1), "red and blue"),
-        ("6.2", lambda batch: batch + 1, "neither"),
-        ("6.2", lambda batch: torch.cat([batch[:100], batch[100:].flip(3)]), "same images"),
-        ("6.2", lambda batch: torch.cat([batch[:180], batch[180:].flip(3)]), "10% of 200"),
         ("6.3", lambda s, y: 50.0, "answer(scores, labels, 1)"),
         ("6.3", lambda s, y, k: (s.argmax(1) != y).float(), "take the mean"),
         ("6.3", lambda s, y, k: None, "return"),

@@ -261,7 +261,7 @@ CORE = ["configs", "receptive_field", "model", "augmentation", "training", "eval
 def test_module_stays_an_evening_s_read() -> None:
     """Lines of the six files that carry the paper, and of the whole package.
 
-    5,200, and what loads the book's own networks, photographs and live figures.
+    5,200, what loads the own networks, photographs and live figures, and two lessons more to check.
     """
     lines = {
         path.relative_to(ROOT / "vgg_utils").with_suffix("").as_posix(): len(
@@ -271,7 +271,7 @@ def test_module_stays_an_evening_s_read() -> None:
     }
     core = {name: lines[name] for name in CORE}
     assert sum(core.values()) <= 1650, core
-    assert sum(lines.values()) <= 5377, lines
+    assert sum(lines.values()) <= 5450, lines
 
 
 def test_formatting_has_no_exceptions() -> None:

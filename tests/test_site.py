@@ -380,7 +380,7 @@ def test_figure_of_the_receptive_field_answers_the_keyboard(
     width: int, page: Any, address: str
 ) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    page.goto(f"{address}/book/02_receptive_field.html", wait_until="networkidle")
+    page.goto(f"{address}/book/03_chains.html", wait_until="networkidle")
     figure = page.locator(".rf-explorer").first
     slider, output = figure.locator('input[type="range"]').first, figure.locator("output").first
     slider.focus(timeout=5_000)
@@ -392,7 +392,7 @@ def test_figure_of_the_receptive_field_answers_the_keyboard(
     assert len(set(texts)) == 4, texts
 
 
-@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 160), ("book/02_receptive_field", 350)])
+@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 160), ("book/03_chains", 350)])
 def test_pages_are_light(name: str, limit: int, page: Any, address: str, site: Path) -> None:
     """Guard the first load, in kB as compressed by a host, without images and fonts."""
     loaded: set[str] = set()

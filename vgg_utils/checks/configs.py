@@ -4,7 +4,7 @@ from vgg_utils.checks.base import Values, exercise
 from vgg_utils.configs import get_layers, layer_configs, summarise
 
 
-@exercise("4.2")
+@exercise("4.1")
 def _five_by_five_twin(answer: object) -> Values:
     if not isinstance(answer, list):
         return {"no_list": True}

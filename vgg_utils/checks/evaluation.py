@@ -5,7 +5,7 @@ from typing import Any
 from vgg_utils.checks.base import Values, a_number, exercise
 
 
-@exercise("8.3")
+@exercise("8.1")
 def _neither_first(answer: Any) -> Values:
     if not isinstance(answer, list | tuple) or len(answer) != 2:
         return {"no_pair": True}

@@ -10,7 +10,7 @@ from vgg_utils.checks.base import Values, call, exercise, look_up
 if TYPE_CHECKING:
     from vgg_utils.model import VGGNet
 
-# What ails the networks of exercise 5.4, and how they start.
+# What ails the networks of exercise 5.3, and how they start.
 BROKEN: dict[str, tuple[str, str | float]] = {
     "P": ("weights too small", 0.01),
     "Q": ("dead layer", "he"),
@@ -30,7 +30,7 @@ def small_net(config: str, **options: Any) -> VGGNet:
         return VGGNet(1, 10, config, pool_size=1, **options).eval()
 
 
-@exercise("5.3")
+@exercise("5.2")
 def _measured_start(answer: Any) -> Values:
     import torch
 
@@ -70,7 +70,7 @@ def _measured_start(answer: Any) -> Values:
 
 
 def broken_network(name: str) -> VGGNet:
-    """Return one of the four broken networks of exercise 5.4: "P", "Q", "R" or "S".
+    """Return one of the four broken networks of exercise 5.3: "P", "Q", "R" or "S".
 
     Each is A at an eighth of its width, for images (N, 1, 32, 32), with logits (N, 10).
 
@@ -91,7 +91,7 @@ def broken_network(name: str) -> VGGNet:
     return net.eval()
 
 
-@exercise("5.4")
+@exercise("5.3")
 def _diagnoses(answer: Any) -> Values:
     if not isinstance(answer, dict):
         return {"no_dict": True}

@@ -1,29 +1,8 @@
-"""Exercises on mirroring and on the top-k error (lesson 6)."""
+"""Exercise on the top-k error (lesson 6)."""
 
 from typing import Any
 
 from vgg_utils.checks.base import Values, a_number, call, exercise, look_up
-
-
-@exercise("6.2")
-def _mirror(answer: object) -> Values:
-    import torch
-
-    batch = torch.rand(200, 3, 5, 5, generator=torch.Generator().manual_seed(0))
-    runs = [call(answer, batch.clone(), shape=batch.shape) for _ in range(4)]
-
-    def like(expected: torch.Tensor) -> torch.Tensor:
-        return (runs[0] == expected).flatten(1).all(dim=1)  # (N,)
-
-    kept, mirrored = like(batch), like(batch.flip(3))
-    return {
-        "drawn": not all(torch.equal(run, runs[0]) for run in runs),
-        "upside_down": like(batch.flip(2)).any(),
-        "colours_turned": like(batch.flip(1)).any(),
-        "known": (kept | mirrored).all(),
-        "alike": kept.all() or mirrored.all(),
-        "share": mirrored.float().mean().item(),
-    }
 
 
 @exercise("6.3")
