@@ -32,7 +32,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from vgg_utils.configs import layer_configs, positive
 from vgg_utils.sight import Track, unknown
-from vgg_utils.sight_rules import follow
+from vgg_utils.sight_rules import MADE, follow
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class AxisField:
     is_global: bool
     #: the numbers hold for this size of the input alone
     for_this_size: bool
-    #: first and last pixel that each place sees of this input, -1 where it sees none: (places, 2)
+    #: first and last pixel that each element sees of this input, -1 where it sees none: the
+    #: output's dimensions, of size 1 where they do not matter, and 2
     pixels: np.ndarray = field(repr=False)
     #: why the field can't be told, with the operation where it was lost; else ""
     unknown: str = ""
@@ -89,6 +90,8 @@ def network_receptive_field(
 ) -> list[Node]:
     """Return what the places of every map see of an input, in the order of the operations.
 
+    The last node is the "output"; where there are several, "output.0" or by their names.
+
     `input_size` is the side of a square, or the size along each axis: (224, 320), or one number for
     a sequence. The model is taken as it is in evaluation, and left as it was.
 
@@ -110,12 +113,13 @@ def network_receptive_field(
         try:
             with watcher:
                 watcher.look_at(image)
-                torch.func.functional_call(model, weights, (image,))
+                result = torch.func.functional_call(model, weights, (image,))
         except (RuntimeError, NotImplementedError, TypeError) as error:
             raise ValueError(
                 f"the network does not run without numbers on (1, {in_channels}, "
                 f"{', '.join(map(str, sizes))}), in {watcher.place()}: {error}"
             ) from error
+    watcher.finish(result)
     return watcher.nodes()
 
 
@@ -184,9 +188,9 @@ class _Watcher(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         outputs = [one for one in _tensors(result)]
         given = [one for one in _tensors(args) if self.tracks(one) is not None]
-        if not given or not outputs:
-            return result
         operation = func.overloadpacket.__name__.strip("_")
+        if not given or not outputs or operation in MADE:
+            return result
         name = self.named(operation)
         found = follow(func, args, kwargs or {}, outputs, self.tracks, name)
         in_place = func._schema.is_mutable and isinstance(args[0], Tensor)
@@ -236,6 +240,13 @@ class _Watcher(TorchDispatchMode):
             for handle in handles:
                 handle.remove()
 
+    def finish(self, result: Any) -> None:
+        """Make nodes of what the network returns."""
+        for suffix, tensor in _named_tensors(result):
+            tracks = self.tracks(tensor)
+            if tracks is not None:
+                self.records.append((f"output{suffix}", "output", tuple(tensor.shape), tracks))
+
     def nodes(self) -> list[Node]:
         made = []
         for index, (name, operation, shape, tracks) in enumerate(self.records):
@@ -253,6 +264,7 @@ def _axis(track: Track) -> AxisField:
     wide, narrow = track.wide, track.narrow
     empty = wide.low > wide.high
     pixels = np.stack([np.where(empty, -1, wide.low), np.where(empty, -1, wide.high)], axis=1)
+    pixels = pixels[track.place]
     even = wide.spans if track.is_line else None
     return AxisField(
         track.width,

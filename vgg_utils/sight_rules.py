@@ -22,6 +22,9 @@ Lookup = Callable[[Any], Tracks | None]
 Rule = Callable[["Call"], "list[Tracks] | Tracks"]
 RULES: dict[str, Rule] = {}
 QUIET = set[str]()  # operations that only move or name what is there
+# Operations whose results have a map's form alone.
+MADE = {f"{kind}_like" for kind in ("empty", "full", "ones", "rand", "randn", "zeros")}
+MADE |= {f"new_{kind}" for kind in ("empty", "empty_strided", "full", "ones", "zeros")}
 
 
 class Found(NamedTuple):
@@ -89,7 +92,7 @@ def follow(
             found: Any = (lost[0],) * len(tracks(sources[0]) or ())
         elif plain in RULES:
             found = RULES[plain](call)
-        elif torch.Tag.pointwise in func.tags:
+        elif works_by_element(func, plain):
             found = together(call)
         else:
             raise Lost("is not known")
@@ -100,6 +103,13 @@ def follow(
     if is_step:
         by_output = [tuple(track.via(where) for track in each) for each in by_output]
     return Found(by_output, is_step and len(sources) > 1, is_step)
+
+
+def works_by_element(func: Any, plain: str) -> bool:
+    """Tell whether PyTorch calls an operation, or what it is in place, pointwise."""
+    packets = [func.overloadpacket, getattr(torch.ops.aten, plain, func.overloadpacket)]
+    overloads = (getattr(packet, name) for packet in packets for name in packet.overloads())
+    return any(torch.Tag.pointwise in overload.tags for overload in (func, *overloads))
 
 
 def _tensors(values: Any) -> list[Tensor]:
@@ -118,8 +128,27 @@ def together(call: Call) -> Tracks:
     return tuple(united(axis) for axis in zip(*filter(None, several), strict=True))
 
 
+rule("hardswish", "log_sigmoid_forward", "rrelu_with_noise")(together)
+
+
+@rule("glu")
+def glu(call: Call) -> Tracks:
+    """One half of the channels opens and closes the other."""
+    if any(track.varies(call.given["dim"]) for track in call.own()):
+        raise Lost("joins the halves of an axis")
+    return call.own()
+
+
 @rule("clone", "detach", "alias", "to_copy", "lift_fresh", "dropout", "contiguous", quiet=True)
 def as_it_is(call: Call) -> Tracks:
+    return call.own()
+
+
+@rule("as_strided", quiet=True)
+def restrided(call: Call) -> Tracks:
+    """Give the elements another order in memory; not others, and no other form."""
+    if call.outputs[0].numel() != call.source.numel() or list(call.given["size"]) != list(call.source.shape):
+        raise Lost("takes elements by their place in memory")
     return call.own()
 
 
@@ -538,6 +567,17 @@ def expand(call: Call) -> Tracks:
         replace(track, place=track.place.reshape([1] * more + list(track.place.shape)))
         for track in call.own()
     )
+
+
+@rule("repeat")
+def repeat(call: Call) -> Tracks:
+    more = call.outputs[0].dim() - call.source.dim()
+    found = []
+    for track in call.own():
+        place = track.place.reshape([1] * more + list(track.place.shape))
+        times = [n if size > 1 else 1 for n, size in zip(call.given["repeats"], place.shape, strict=True)]
+        found.append(replace(track, place=np.tile(place, times)))
+    return tuple(found)
 
 
 @rule("view", "unsafe_view", "reshape_alias", "reshape", "flatten", quiet=True)
