@@ -20,7 +20,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class AxisField:
     for_this_size: bool
     #: first and last pixel that each element sees of this input, -1 where it sees none: the
     #: output's dimensions, of size 1 where they do not matter, and 2
-    pixels: np.ndarray = field(repr=False)
+    pixels: np.ndarray[Any, Any] = attribute(repr=False)
     #: why the field can't be told, with the operation where it was lost; else ""
     unknown: str = ""
 
@@ -79,7 +80,9 @@ class Node:
         ends = []
         for axis, one in zip(place, self.axes, strict=True):
             if one.field is None or one.jump is None or one.start is None:
-                raise ValueError(f"{self.name}: {one.unknown or 'the places are not evenly spaced'}")
+                raise ValueError(
+                    f"{self.name}: {one.unknown or 'the places are not evenly spaced'}"
+                )
             centre = one.start + axis * one.jump
             ends.append((centre - one.field / 2, centre + one.field / 2))
         return tuple(ends)
@@ -166,14 +169,16 @@ class _Watcher(TorchDispatchMode):
         self.ends: dict[int, list[str]] = {}
 
     def look_at(self, image: Tensor) -> None:
-        tracks = tuple(Track.of_input(axis, len(self.sizes), n) for axis, n in enumerate(self.sizes))
+        tracks = tuple(
+            Track.of_input(axis, len(self.sizes), n) for axis, n in enumerate(self.sizes)
+        )
         self.seen[image] = (tracks, -1)
 
     def place(self) -> str:
         """Return the path of the module that runs now."""
-        return next((self.names[one] for one in reversed(self.inside) if one in self.names), "") or (
-            "the network itself"
-        )
+        return next(
+            (self.names[one] for one in reversed(self.inside) if one in self.names), ""
+        ) or ("the network itself")
 
     def tracks(self, tensor: Any) -> tuple[Track, ...] | None:
         if not isinstance(tensor, Tensor) or tensor not in self.seen:
@@ -298,3 +303,75 @@ def _named_tensors(value: Any) -> Iterator[tuple[str, Tensor]]:
 
 def _share(one: Tensor, other: Tensor) -> bool:
     return one.untyped_storage()._cdata == other.untyped_storage()._cdata
+
+
+def table(nodes: Sequence[Node]) -> str:
+    """Return a row for each node: along the first axis, and the second where it differs."""
+    lines = [
+        f"{'node':40} {'size':>10} {'field':>7} {'least':>6} {'jump':>6} {'start':>7}  aligned"
+    ]
+    for node in nodes:
+        size = "x".join(map(str, node.shape[2:])) if len(node.shape) > 2 else str(node.shape[-1])
+        rows = [_row(axis) for axis in node.axes]
+        for index, row in enumerate(dict.fromkeys(rows)):
+            lines.append(f"{node.name if index == 0 else '':40} {size:>10} {row}")
+    return "\n".join(lines)
+
+
+def _row(axis: AxisField) -> str:
+    if axis.unknown:
+        return f"{'unknown':>7}  {axis.unknown}"
+    field = "global" if axis.is_global else str(axis.field)
+    jump, start = ("-" if value is None else f"{value:g}" for value in (axis.jump, axis.start))
+    aligned = {True: "yes", False: "no", None: "-"}[axis.aligned]
+    size = "  at this size" if axis.for_this_size and not axis.is_global else ""
+    return f"{field:>7} {axis.narrowest:>6} {jump:>6} {start:>7}  {aligned}{size}"
+
+
+def _by_name(name: str) -> nn.Module:
+    """Return a network of the book, or one of torchvision's, without downloads."""
+    if name in layer_configs:
+        from vgg_utils.model import VGGNet
+
+        return VGGNet(layer_config=name, width=1 / 16)  # channels do not matter
+    from torchvision import models
+
+    if name not in models.list_models():
+        near = difflib.get_close_matches(name, models.list_models(), n=3, cutoff=0.4)
+        raise ValueError(
+            f"no network {name!r}: choose one of {', '.join(layer_configs)}, or of torchvision's"
+            + (f", such as {', '.join(near)}" if near else "")
+        )
+    options: dict[str, Any] = {"weights": None, "weights_backbone": None}
+    for kept in (options, {"weights": None}):
+        for more in ({"init_weights": False}, {}):
+            try:
+                with torch.device("meta"):
+                    return models.get_model(name, **kept, **more)
+            except (TypeError, ValueError):  # takes no such option
+                continue
+    raise ValueError(f"{name} cannot be built without a download")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m vgg_utils.network_receptive_field",
+        description="Print what every map of a network sees of its input.",
+    )
+    parser.add_argument("network", help="A to E, or a name of torchvision's such as resnet50")
+    parser.add_argument("--at", help="only this module or operation, with its widest path")
+    parser.add_argument("--size", type=int, default=224, help="side of the input (default: 224)")
+    options = parser.parse_args(arguments)
+    try:
+        nodes = network_receptive_field(_by_name(options.network), options.size)
+        chosen = [find(nodes, options.at)] if options.at else nodes
+    except ValueError as error:
+        sys.exit(str(error))
+    print(table(chosen))
+    if options.at:
+        print("widest path: " + " > ".join(chosen[0].path))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,8 @@
 """What the places of a map see along one axis of the input, and how windows and branches change it.
 
-Two descriptions go side by side. `low` and `high` are, for this very input, the first and last pixel
-that a place sees; at a border it sees less. `Spans` has no borders: places repeat themselves with a
-period, each time so many pixels further, and beyond the input lies padding.
+Two descriptions go side by side. `low` and `high` are, for this very input, the first and last
+pixel that a place sees; at a border it sees less. `Spans` has no borders: places repeat themselves
+with a period, each time so many pixels further, and beyond the input lies padding.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NONE = 1 << 40  # the first pixel of a place that sees none; its last is -NONE
 
 @dataclass(frozen=True)
 class Spans:
-    """Of each place of one period, the first and last pixel; `step` pixels on, it repeats itself."""
+    """The first and last pixel of each place of one period, which repeats `step` pixels on."""
 
     low: Array
     high: Array
@@ -113,11 +113,10 @@ class Sight:
         both = np.minimum(one.low, two.low), np.maximum(one.high, two.high)
         return Sight(low, high, Spans(*both, one.step))
 
-
     def narrower(self, other: Sight) -> Sight:
         """Return what each place sees by the path along which it sees less."""
         if _alike(self.spans, other.spans) is not None or len(other.low) == 1:
-            one, two = (self, other) if self.width <= other.width else (other, self)
+            one, _two = (self, other) if self.width <= other.width else (other, self)
             if len(one.low) == len(self.low):
                 return one
         widths = [sight.high - sight.low for sight in (self, other)]
@@ -304,10 +303,10 @@ def _united(one: Track, other: Track) -> Track:
     if other.place.size > one.place.size:
         one, other = other, one
     sights = [(one.wide, one.narrow), (other.wide, other.narrow)]
-    if other.count == 1 or np.array_equal(*np.broadcast_arrays(one.place, other.place)):
+    first, second = np.broadcast_arrays(one.place, other.place)
+    if other.count == 1 or np.array_equal(first, second):
         place = one.place
     else:  # pairs of places are the places now
-        first, second = np.broadcast_arrays(one.place, other.place)
         pairs, index = np.unique(first * other.count + second, return_inverse=True)
         place = index.reshape(first.shape)
         own = pairs // other.count, pairs % other.count

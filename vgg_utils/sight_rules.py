@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ def follow(
     tracks: Lookup,
     where: str,
 ) -> Found:
-    """Return what the outputs of an operation see, of which at least one argument sees something."""
+    """Return what the outputs of an operation see; at least one argument sees something."""
     name = func.overloadpacket.__name__
     plain = name.removesuffix("_") if func._schema.is_mutable else name
     plain = plain.lstrip("_")
@@ -147,7 +148,9 @@ def as_it_is(call: Call) -> Tracks:
 @rule("as_strided", quiet=True)
 def restrided(call: Call) -> Tracks:
     """Give the elements another order in memory; not others, and no other form."""
-    if call.outputs[0].numel() != call.source.numel() or list(call.given["size"]) != list(call.source.shape):
+    if call.outputs[0].numel() != call.source.numel() or list(call.given["size"]) != list(
+        call.source.shape
+    ):
         raise Lost("takes elements by their place in memory")
     return call.own()
 
@@ -286,7 +289,9 @@ def interpolate(call: Call) -> Tracks:
     count = int(call.operation[-2])
     factors = call.given.get("scale_factors")
     if factors is None:
-        names = [name for name in ("scales_d", "scales_h", "scales_w", "scales") if name in call.given]
+        names = [
+            name for name in ("scales_d", "scales_h", "scales_w", "scales") if name in call.given
+        ]
         factors = [call.given[name] for name in names][-count:]
 
     def make(axis: int, before: int, after: int, track: Track) -> Track:
@@ -299,9 +304,7 @@ def interpolate(call: Call) -> Tracks:
         inside, free = (_interpolated(call.operation, ratio, corners, n) for n in (before, None))
         by_size = corners or (after % before != 0 and before % after != 0)
         usable = None if ratio == 0 else ratio
-        return track.through(
-            at_places(free), after, usable, exact=at_places(inside), sized=by_size
-        )
+        return track.through(at_places(free), after, usable, exact=at_places(inside), sized=by_size)
 
     return slide(call, count, make)
 
@@ -347,7 +350,10 @@ def pixel_unshuffle(call: Call) -> Tracks:
 # Borders
 
 
-@rule("constant_pad_nd", *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)))
+@rule(
+    "constant_pad_nd",
+    *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)),
+)
 def pad(call: Call) -> Tracks:
     before_and_after = call.given.get("pad") or call.given["padding"]
     count = len(before_and_after) // 2
@@ -372,14 +378,16 @@ def pad(call: Call) -> Tracks:
 # Pieces
 
 
-def moved(call: Call, dim: int, look: Callable[[Array], Array], ratio: Fraction | None) -> Tracks:
-    """Take other elements along one dimension, the same for all outputs.
+def moved(
+    tracks: Tracks, output: Tensor, dim: int, look: Callable[[Array], Array], ratio: Fraction | None
+) -> Tracks:
+    """Take other elements along one dimension.
 
     A line stays a line where it moves evenly, by `ratio`.
     """
-    dim = dim if dim < 0 else dim - call.source.dim()
-    places, found = call.outputs[0].shape[dim], []
-    for track in call.own():
+    dim = dim if dim < 0 else dim - output.dim()
+    places, found = output.shape[dim], []
+    for track in tracks:
         if ratio is not None and track.is_line and track.dim == dim and track.count > 1:
             track = track.through(at_places(look), places, ratio)
         elif track.varies(dim):
@@ -392,32 +400,31 @@ def moved(call: Call, dim: int, look: Callable[[Array], Array], ratio: Fraction 
 def piece(call: Call) -> Tracks:
     dim, step = call.given["dim"], call.given["step"]
     start, _, _ = slice(call.given["start"], call.given["end"]).indices(call.source.shape[dim])
-    return moved(call, dim, lambda places: start + step * places, Fraction(step))
+    own, output = call.own(), call.outputs[0]
+    return moved(own, output, dim, lambda places: start + step * places, Fraction(step))
 
 
 @rule("split", "split_with_sizes", "unsafe_split", "chunk", "unbind_copy")
 def pieces(call: Call) -> list[Tracks]:
     dim, found, start = call.given["dim"], [], 0
     for output in call.outputs:
-        part = call._replace(outputs=[output])
-        found.append(moved(part, dim, lambda places, start=start: start + places, Fraction(1)))
+        found.append(moved(call.own(), output, dim, partial(np.add, start), Fraction(1)))
         start += output.shape[dim]
     return found
 
 
 @rule("flip")
 def flip(call: Call) -> Tracks:
-    tracks = call
+    tracks = call.own()
     for dim in call.given["dims"]:
         last = call.source.shape[dim] - 1
-        seen = moved(tracks, dim, lambda places, last=last: last - places, Fraction(-1))
-        tracks = call._replace(tracks=lambda one, seen=seen: seen if one is call.source else None)
-    return tracks.own()
+        tracks = moved(tracks, call.outputs[0], dim, partial(np.subtract, last), Fraction(-1))
+    return tracks
 
 
 @rule("roll")
 def roll(call: Call) -> Tracks:
-    tracks = call
+    tracks = call.own()
     if not call.given["dims"]:
         raise Lost("rolls over all dimensions at once")
     for dim, shift in zip(call.given["dims"], call.given["shifts"], strict=True):
@@ -426,9 +433,8 @@ def roll(call: Call) -> Tracks:
         def look(places: Array, shift: int = shift, size: int = size) -> Array:
             return (places - shift) % size
 
-        seen = moved(tracks, dim, look, None)
-        tracks = call._replace(tracks=lambda one, seen=seen: seen if one is call.source else None)
-    return tracks.own()
+        tracks = moved(tracks, call.outputs[0], dim, look, None)
+    return tracks
 
 
 @rule("cat")
@@ -438,13 +444,30 @@ def concatenate(call: Call) -> Tracks:
     dim = call.given["dim"]
     dim = dim if dim < 0 else dim - tensors[0].dim()
     known = [call.tracks(one) for one in tensors]
+    there = [one for one in known if one is not None]
+    by_axis = list(zip(*there, strict=True))
+    is_axis = any(
+        track.varies(dim) or (track.dim == dim and not track.whole)
+        for axis in by_axis
+        for track in axis
+    )
     found = []
-    for axis in range(len(next(filter(None, known)))):
-        tracks = [None if one is None else one[axis] for one in known]
-        there = [track for track in tracks if track is not None]
-        ends = any(track.varies(dim) or (track.dim == dim and not track.whole) for track in there)
-        found.append(end_to_end(tensors, tracks, dim) if ends else united(there))
+    for index, axis in enumerate(by_axis):
+        alike = len(there) == len(known) and all(same_sight(axis[0], other) for other in axis)
+        if not is_axis or (alike and not axis[0].varies(dim)):
+            found.append(united(axis))
+        else:
+            tracks = [None if one is None else one[index] for one in known]
+            found.append(end_to_end(tensors, tracks, dim))
     return tuple(found)
+
+
+def same_sight(one: Track, other: Track) -> bool:
+    """Do the elements of two tensors see the same along an axis, place by place?"""
+    pairs = [(one.place, other.place)]
+    for a, b in ((one.wide, other.wide), (one.narrow, other.narrow)):
+        pairs += [(a.low, b.low), (a.high, b.high)]
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 def end_to_end(tensors: Sequence[Tensor], tracks: Sequence[Track | None], dim: int) -> Track:
@@ -463,7 +486,9 @@ def end_to_end(tensors: Sequence[Tensor], tracks: Sequence[Track | None], dim: i
         before += len(sights[0].low)
     full = [max(sizes) for sizes in zip(*(shape.shape for shape in shapes), strict=True)]
     parts = [
-        np.broadcast_to(shape, [*full[: dim + len(full)], shape.shape[dim], *full[dim + len(full) + 1 :]])
+        np.broadcast_to(
+            shape, [*full[: dim + len(full)], shape.shape[dim], *full[dim + len(full) + 1 :]]
+        )
         for shape in shapes
     ]
     wide, narrow = (
@@ -538,7 +563,9 @@ def select(call: Call) -> Tracks:
                 own = place.ravel()
                 sights = (Sight(s.low[own], s.high[own], None) for s in (track.wide, track.narrow))
                 wide, narrow = sights
-                track = replace(track, place=np.zeros_like(place), wide=wide, narrow=narrow, sized=True)
+                track = replace(
+                    track, place=np.zeros_like(place), wide=wide, narrow=narrow, sized=True
+                )
             else:
                 track = replace(track, place=place)
         chosen.append(closed(track, dim))
@@ -556,7 +583,8 @@ def permute(call: Call) -> Tracks:
         order[one], order[other] = order[other], order[one]
     placed = {old - count: new - count for new, old in enumerate(order)}
     return tuple(
-        replace(track, place=track.place.transpose(order), dim=placed[track.dim]) for track in call.own()
+        replace(track, place=track.place.transpose(order), dim=placed[track.dim])
+        for track in call.own()
     )
 
 
@@ -575,7 +603,9 @@ def repeat(call: Call) -> Tracks:
     found = []
     for track in call.own():
         place = track.place.reshape([1] * more + list(track.place.shape))
-        times = [n if size > 1 else 1 for n, size in zip(call.given["repeats"], place.shape, strict=True)]
+        times = [
+            count if place.shape[dim] > 1 else 1 for dim, count in enumerate(call.given["repeats"])
+        ]
         found.append(replace(track, place=np.tile(place, times)))
     return tuple(found)
 
@@ -612,9 +642,13 @@ def _groups(before: list[int], after: list[int]) -> list[tuple[list[int], list[i
     """Pair the dimensions of two shapes into the smallest groups of equal product."""
     groups, i, j = [], 0, 0
     while i < len(before) or j < len(after):
-        old, new, left, right = [], [], 1, 1
+        old: list[int] = []
+        new: list[int] = []
+        left = right = 1
         while not old or not new or left != right:
-            if i < len(before) and (left <= right or j == len(after)) or not old and i < len(before):
+            if (i < len(before) and (left <= right or j == len(after))) or (
+                not old and i < len(before)
+            ):
                 left, i = left * before[i], i + 1
                 old.append(i - 1)
             elif j < len(after):
@@ -649,7 +683,8 @@ def im2col(call: Call) -> Tracks:
     names = ("kernel_size", "stride", "padding", "dilation")
     kernel, stride, padding, dilation = (each(call.given[name], 2) for name in names)
     sizes = [
-        (call.source.shape[k - 2] + 2 * padding[k] - dilation[k] * (kernel[k] - 1) - 1) // stride[k] + 1
+        (call.source.shape[k - 2] + 2 * padding[k] - dilation[k] * (kernel[k] - 1) - 1) // stride[k]
+        + 1
         for k in (0, 1)
     ]
     found = []
@@ -667,7 +702,18 @@ def im2col(call: Call) -> Tracks:
 # Sums over whole axes
 
 
-@rule("mean", "sum", "amax", "amin", "prod", "logsumexp", "var", "std", "var_mean", "linalg_vector_norm")
+@rule(
+    "mean",
+    "sum",
+    "amax",
+    "amin",
+    "prod",
+    "logsumexp",
+    "var",
+    "std",
+    "var_mean",
+    "linalg_vector_norm",
+)
 @rule("max", "min")
 def reduce(call: Call) -> Tracks:
     if call.operation in ("max", "min") and call.given.get("other") is not None:
@@ -704,7 +750,11 @@ def group_norm(call: Call) -> Tracks:
 
 
 @rule("native_batch_norm", "native_batch_norm_legit", "cudnn_batch_norm", "batch_norm_impl_index")
-@rule("native_batch_norm_legit_no_training", "batch_norm_no_update", "native_batch_norm_legit_functional")
+@rule(
+    "native_batch_norm_legit_no_training",
+    "batch_norm_no_update",
+    "native_batch_norm_legit_functional",
+)
 def batch_norm(call: Call) -> Tracks:
     """With its stored statistics it works element by element; with those of the images, not."""
     by_image = call.given.get("training", False)
