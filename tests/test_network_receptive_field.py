@@ -172,7 +172,7 @@ def seen_by_gradient(graph: Graph, size: tuple[int, int]) -> tuple[np.ndarray, n
         (gradient,) = torch.autograd.grad(total, image, retain_graph=True, allow_unused=True)
         if gradient is None:
             continue
-        seen = gradient[0].sum(0).abs() > 0
+        seen = gradient[0].sum(0).abs() > 1e-12  # less is rounding
         for ends, dim in ((rows, 1), (columns, 0)):
             there = seen.any(dim).nonzero().ravel()
             if len(there):
@@ -192,9 +192,19 @@ def check_against_gradient(steps: list[Step], size: tuple[int, int]) -> None:
     assert not any(axis.unknown for axis in nodes[-1].axes)
     shape = (1, CHANNELS, height, width, 2)
     found = [np.broadcast_to(axis.pixels, shape)[0, 0] for axis in nodes[-1].axes]
-    nothing = (found[0] < 0) | (found[1] < 0)  # seen along one axis alone is not seen
+    nothing = (found[0][..., 0] < 0) | (
+        found[1][..., 0] < 0
+    )  # seen along one axis alone is not seen
+    # At a border, a place may be said to see more than it does: where an element that sees nothing
+    # along one axis is added to one that sees something, and where all places have seen the same.
+    axes = [axis for node in nodes[:-1] for axis in node.axes]
+    exact = not any((axis.pixels < 0).any() or axis.pixels.size == 2 for axis in axes)
     for own, wanted in zip(found, seen_by_gradient(graph, size), strict=True):
-        assert np.array_equal(np.where(nothing, -1, own), wanted)
+        told = np.where(nothing[..., None], -1, own)
+        there = wanted >= 0
+        assert np.array_equal(told, wanted) or not exact
+        assert (told[..., 0] <= wanted[..., 0])[there[..., 0]].all()
+        assert (told[..., 1] >= wanted[..., 1])[there[..., 1]].all()
 
 
 SIZES = st.tuples(st.integers(3, 13), st.integers(3, 13))

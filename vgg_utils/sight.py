@@ -86,7 +86,9 @@ class Sight:
     @property
     def width(self) -> int:
         """The most that a place sees, borders apart where there are spans."""
-        return self.spans.width if self.spans else max(int((self.high - self.low).max()) + 1, 0)
+        if self.spans:
+            return self.spans.width
+        return max(int((self.high - self.low).max(initial=-1)) + 1, 0)
 
     def through(self, exact: Window, places: int, ratio: Fraction | None, window: Window) -> Sight:
         size = len(self.low)

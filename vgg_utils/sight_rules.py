@@ -216,9 +216,9 @@ def slide(call: Call, count: int, make: Callable[[int, int, int, Track], Track])
     """
     found = []
     for track in call.own():
-        dims = [dim for dim in range(-count, 0) if track.varies(dim) or track.dim == dim]
-        if track.place.size == 1 and track.whole:
-            dims = []  # what has been brought together looks the same wherever it goes
+        # a single place has lain along a dimension, which may have been joined with others since
+        alone = track.dim if track.count == 1 and call.source.shape[track.dim] == 1 else None
+        dims = [dim for dim in range(-count, 0) if track.varies(dim) or dim == alone]
         for dim in dims:
             line = track.along(dim)
             if line is None:
@@ -631,8 +631,9 @@ def _viewed(
         else:
             shape += [1] * len(new)
         if track.dim + len(before) in old:
-            sizes = [k for k in new if after[k] == before[track.dim]]
-            dim = (sizes or new or [len(after) - 1])[0] - len(after)
+            size = 1 if track.count == 1 else before[track.dim]
+            fit = [k for k in new if after[k] == size] or new or [len(after) - 1]
+            dim = fit[-1 if track.dim == -1 else 0] - len(after)
     place = flat(np.broadcast_to(place, full).reshape(shape))
     own = [k for k, size in enumerate(place.shape) if size > 1]
     return replace(track, place=place, dim=own[0] - len(after) if len(own) == 1 else dim)
