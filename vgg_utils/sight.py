@@ -1,0 +1,342 @@
+"""What the places of a map see along one axis of the input, and how windows and branches change it.
+
+Two descriptions go side by side. `low` and `high` are, for this very input, the first and last
+pixel that a place sees; at a border it sees less. `Spans` has no borders: places repeat themselves
+with a period, each time so many pixels further, and beyond the input lies padding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+# Of places of the output, the places of the input that each looks at: (window, places), and which
+# of these there are: a transposed convolution has gaps.
+Window = Callable[[Array], tuple[Array, Array]]
+NONE = 1 << 40  # the first pixel of a place that sees none; its last is -NONE
+
+
+@dataclass(frozen=True)
+class Spans:
+    """The first and last pixel of each place of one period, which repeats `step` pixels on."""
+
+    low: Array
+    high: Array
+    step: int
+
+    @property
+    def period(self) -> int:
+        return len(self.low)
+
+    @property
+    def width(self) -> int:
+        return int((self.high - self.low).max()) + 1
+
+    @property
+    def is_even(self) -> bool:
+        """Do all places see as much, at equal distances?"""
+        jumps = np.diff(self.low, append=self.low[:1] + self.step)
+        return len({*jumps}) == 1 and len({*(self.high - self.low)}) == 1 and self.step > 0
+
+    @property
+    def start(self) -> float:
+        """The centre of what place 0 sees; pixel 0 is centred at 0.5."""
+        return float(self.low[0] + self.high[0] + 1) / 2
+
+    def at(self, places: Array) -> tuple[Array, Array]:
+        """Return the first and last pixel of any places, also beyond the map."""
+        turns, phase = np.divmod(places, self.period)
+        empty = self.low[phase] > self.high[phase]
+        moved = np.where(empty, 0, self.step * turns)
+        return self.low[phase] + moved, self.high[phase] + moved
+
+    def through(self, window: Window, ratio: Fraction) -> Spans:
+        """Return what places see through a window that moves `ratio` places for each place."""
+        turns = abs(ratio.numerator) // math.gcd(ratio.numerator, self.period)
+        period = ratio.denominator * self.period // math.gcd(ratio.numerator, self.period)
+        low, high = hull(window(np.arange(period)), self.at)
+        return Spans(low, high, int(math.copysign(self.step * turns, ratio)))
+
+    def times(self, count: int) -> Spans:
+        low, high = self.at(np.arange(count * self.period))
+        return Spans(low, high, count * self.step)
+
+
+def hull(window: tuple[Array, Array], at: Callable[[Array], tuple[Array, Array]]) -> Any:
+    """Return the first and last pixel of all that each place looks at."""
+    places, there = window
+    low, high = at(places)
+    return np.where(there, low, NONE).min(0), np.where(there, high, -NONE).max(0)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the places see by some of the paths that lead to them."""
+
+    low: Array
+    high: Array
+    spans: Spans | None  # None where places do not repeat themselves
+
+    @property
+    def width(self) -> int:
+        """The most that a place sees, borders apart where there are spans."""
+        if self.spans:
+            return self.spans.width
+        return max(int((self.high - self.low).max(initial=-1)) + 1, 0)
+
+    def through(self, exact: Window, places: int, ratio: Fraction | None, window: Window) -> Sight:
+        size = len(self.low)
+
+        def inside(of: Array) -> tuple[Array, Array]:
+            seen, there = exact(of)
+            there = there & (seen >= 0) & (seen < size)
+            return np.where(there, seen, 0), there
+
+        low, high = hull(inside(np.arange(places)), lambda seen: (self.low[seen], self.high[seen]))
+        moved = None if self.spans is None or ratio is None else self.spans.through(window, ratio)
+        return Sight(low, high, moved)
+
+    def everything(self) -> Sight:
+        return Sight(self.low.min(keepdims=True), self.high.max(keepdims=True), None)
+
+    def joined(self, other: Sight) -> Sight:
+        """Return what places see that look both ways; a single place is seen by all."""
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        pair = _alike(self.spans, other.spans)
+        if pair is None or len(self.low) != len(other.low):
+            return Sight(low, high, None)
+        one, two = pair
+        both = np.minimum(one.low, two.low), np.maximum(one.high, two.high)
+        return Sight(low, high, Spans(*both, one.step))
+
+    def narrower(self, other: Sight) -> Sight:
+        """Return what each place sees by the path along which it sees less."""
+        if _alike(self.spans, other.spans) is not None or len(other.low) == 1:
+            one, _two = (self, other) if self.width <= other.width else (other, self)
+            if len(one.low) == len(self.low):
+                return one
+        widths = [sight.high - sight.low for sight in (self, other)]
+        seen = [np.where(width < 0, NONE, width) for width in widths]
+        low, other_low, high, other_high, less, _ = np.broadcast_arrays(
+            self.low, other.low, self.high, other.high, seen[0] <= seen[1], self.low
+        )
+        return Sight(np.where(less, low, other_low), np.where(less, high, other_high), None)
+
+
+def _alike(one: Spans | None, other: Spans | None) -> tuple[Spans, Spans] | None:
+    """Return two spans over a common period, or None where their places drift apart."""
+    if one is None or other is None or one.step * other.period != other.step * one.period:
+        return None
+    period = math.lcm(one.period, other.period)
+    return one.times(period // one.period), other.times(period // other.period)
+
+
+@dataclass(frozen=True)
+class Path:
+    """The node where a path ends, and the path before it."""
+
+    name: str
+    before: Path | None = None
+
+
+@dataclass(frozen=True)
+class Track:
+    """What the elements of a tensor see along one axis of the input.
+
+    All that can be seen stands in a line of places, `wide` and `narrow`. `place` says of each
+    element which of them is its own; it has the tensor's dimensions, of size 1 where they do not
+    matter. So a tensor may be turned, cut and put together again, and the line stays.
+    """
+
+    place: Array
+    wide: Sight
+    narrow: Sight  # by the path along which a place sees least
+    dim: int  # counted from the right, along which the line lies or has last lain
+    aligned: bool | None = True
+    whole: bool = False  # something has looked at the whole axis
+    sized: bool = False  # holds for this size of the input alone
+    path: Path | None = None
+    lost: str = ""  # why nothing is known
+
+    @staticmethod
+    def of_input(axis: int, axes: int, size: int) -> Track:
+        pixels = np.arange(size)
+        sight = Sight(pixels, pixels, Spans(pixels[:1], pixels[:1], 1))
+        shape = [1] * (axes + 2)
+        shape[axis + 2] = size
+        return Track(pixels.reshape(shape), sight, sight, axis - axes)
+
+    @property
+    def width(self) -> int:
+        return -1 if self.lost else self.wide.width
+
+    @property
+    def count(self) -> int:
+        """How many places there are in the line."""
+        return len(self.wide.low)
+
+    @property
+    def is_line(self) -> bool:
+        """Do the elements along `dim` stand in the order of the line, and differ nowhere else?"""
+        size = self.place.size
+        on_dim = -self.dim <= self.place.ndim and self.place.shape[self.dim] == size
+        return on_dim and size == self.count and bool((self.place.ravel() == np.arange(size)).all())
+
+    def names(self) -> tuple[str, ...]:
+        found, path = [], self.path
+        while path is not None:
+            found.append(path.name)
+            path = path.before
+        return tuple(reversed(found))
+
+    def via(self, name: str) -> Track:
+        """Return the track with a node at the end of its path."""
+        return replace(self, path=Path(name, self.path))
+
+    def varies(self, dim: int) -> bool:
+        return -dim <= self.place.ndim and self.place.shape[dim] > 1
+
+    def along(self, dim: int) -> Track | None:
+        """Return the same with its line along a dimension, or None if it differs elsewhere too."""
+        if self.place.size == 1:
+            return self if self.dim == dim else None
+        if self.place.shape[dim] != self.place.size:
+            return None
+        own = self.place.ravel()
+        steps = {*np.diff(own)}
+        moved = replace(self, dim=dim, place=_line(self.place.ndim, dim, len(own)))
+        if len(steps) == 1 and (step := int(steps.pop())) != 0:
+
+            def look(places: Array) -> tuple[Array, Array]:
+                seen = (own[0] + step * places)[None]
+                return seen, np.ones_like(seen, bool)
+
+            return moved.through(look, len(own), Fraction(step))
+        wide, narrow = (Sight(s.low[own], s.high[own], None) for s in (self.wide, self.narrow))
+        return replace(moved, wide=wide, narrow=narrow, sized=True)
+
+    def through(
+        self,
+        window: Window,
+        places: int,
+        ratio: Fraction | None,
+        *,
+        exact: Window | None = None,
+        sized: bool = False,
+    ) -> Track:
+        """Slide a window along the line; `exact` where it does something else at a border.
+
+        Without a ratio the places that come out do not repeat themselves.
+        """
+        exact = exact or window
+        wide, narrow = (
+            sight.through(exact, places, ratio, window) for sight in (self.wide, self.narrow)
+        )
+        sized = self.sized or sized or ratio is None
+        place = _line(self.place.ndim, self.dim, places)
+        return replace(self, place=place, wide=wide, narrow=narrow, sized=sized)
+
+    def over(self, dims: Sequence[int]) -> Track:
+        """Look at all elements along some dimensions at once."""
+        dims = [dim for dim in dims if self.varies(dim)]
+        if not dims:
+            return self
+        axes = tuple(dim + self.place.ndim for dim in dims)
+        sights = []
+        for sight in (self.wide, self.narrow):
+            low = sight.low[self.place].min(axes, keepdims=True)
+            high = sight.high[self.place].max(axes, keepdims=True)
+            sights.append(Sight(low.ravel(), high.ravel(), None))
+        place = np.arange(low.size).reshape(low.shape)
+        whole, (wide, narrow) = self.whole or place.size == 1, sights
+        seen = replace(self, place=place, wide=wide, narrow=narrow, whole=whole, sized=True)
+        return seen.told_apart()
+
+    def told_apart(self) -> Track:
+        """Make one place of those that see the same, where places do not repeat themselves."""
+        if self.wide.spans or self.narrow.spans or self.count == 1:
+            return self
+        ends = self.wide.low, self.wide.high, self.narrow.low, self.narrow.high
+        index = np.zeros(self.count, int)
+        for end in ends:
+            _, rank = np.unique(end, return_inverse=True)
+            _, index = np.unique(index * self.count + rank, return_inverse=True)
+        _, first = np.unique(index, return_index=True)
+        wide, narrow = (Sight(s.low[first], s.high[first], None) for s in (self.wide, self.narrow))
+        return replace(self, place=flat(index[self.place]), wide=wide, narrow=narrow)
+
+
+def _line(dims: int, dim: int, places: int) -> Array:
+    shape = [1] * dims
+    shape[dim] = places
+    return np.arange(places).reshape(shape)
+
+
+def flat(place: Array) -> Array:
+    """Return the same with size 1 along the dimensions that do not matter."""
+    for dim, size in enumerate(place.shape):
+        if size > 1 and (place == (first := place.take([0], axis=dim))).all():
+            place = first
+    return place
+
+
+def unknown(why: str) -> Track:
+    nothing = Sight(np.zeros(0, int), np.zeros(0, int), None)
+    return Track(np.zeros(0, int), nothing, nothing, -1, None, lost=why)
+
+
+def united(tracks: Sequence[Track]) -> Track:
+    """Return what elements see that are made of the elements of several tensors, place by place."""
+    first, *others = tracks
+    for other in others:
+        first = _united(first, other)
+    return first
+
+
+def _united(one: Track, other: Track) -> Track:
+    if one.lost or other.lost:
+        return one if one.lost else other
+    if other.place.size > one.place.size:
+        one, other = other, one
+    sights = [(one.wide, one.narrow), (other.wide, other.narrow)]
+    first, second = np.broadcast_arrays(one.place, other.place)
+    if other.count == 1 or np.array_equal(first, second):
+        place = one.place
+    else:  # pairs of places are the places now
+        pairs, index = np.unique(first * other.count + second, return_inverse=True)
+        place = index.reshape(first.shape)
+        own = pairs // other.count, pairs % other.count
+        sights = [
+            (Sight(w.low[k], w.high[k], None), Sight(n.low[k], n.high[k], None))
+            for (w, n), k in zip(sights, own, strict=True)
+        ]
+    (wide, narrow), (wide_2, narrow_2) = sights
+    wide, narrow = wide.joined(wide_2), narrow.narrower(narrow_2)
+    joined = Track(
+        place,
+        wide,
+        narrow,
+        one.dim,
+        _aligned(one, other),
+        one.whole or other.whole,
+        one.sized or other.sized,
+        max(one, other, key=lambda track: (track.whole, track.width)).path,
+    )
+    return joined.told_apart()
+
+
+def _aligned(one: Track, other: Track) -> bool | None:
+    """Do two branches look at the same centres? None where that can't be said."""
+    if 1 in (one.count, other.count) and one.count != other.count:
+        return one.aligned if other.count == 1 else other.aligned
+    pair = _alike(one.wide.spans, other.wide.spans)
+    if pair is None or one.aligned is None or other.aligned is None:
+        return None
+    same = bool((pair[0].low + pair[0].high == pair[1].low + pair[1].high).all())
+    return same and one.aligned and other.aligned

@@ -1,0 +1,803 @@
+"""What each of PyTorch's operations does to the sight of a map's places, axis by axis.
+
+An operation that is not listed, and does not work element by element, makes what comes after it
+unknown; it is never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vgg_utils.sight import NONE, Array, Sight, Track, Window, flat, united, unknown
+
+Tracks = tuple[Track, ...]
+Lookup = Callable[[Any], Tracks | None]
+Rule = Callable[["Call"], "list[Tracks] | Tracks"]
+RULES: dict[str, Rule] = {}
+QUIET = set[str]()  # operations that only move or name what is there
+# Operations whose results have a map's form alone.
+MADE = {f"{kind}_like" for kind in ("empty", "full", "ones", "rand", "randn", "zeros")}
+MADE |= {f"new_{kind}" for kind in ("empty", "empty_strided", "full", "ones", "zeros")}
+
+
+class Found(NamedTuple):
+    """What an operation does: the tracks of each output; does it look further; is it a step?"""
+
+    tracks: list[Tracks]
+    changes: bool
+    is_step: bool
+
+
+class Call(NamedTuple):
+    """An operation with its arguments by name, its outputs, and how to look up what tensors see."""
+
+    operation: str
+    given: dict[str, Any]
+    outputs: list[Tensor]
+    tracks: Lookup
+    where: str
+
+    @property
+    def source(self) -> Tensor:
+        return next(iter(self.given.values()))
+
+    def own(self) -> Tracks:
+        """Return the tracks of the first argument; raises Lost if it has none."""
+        tracks = self.tracks(self.source)
+        if tracks is None:
+            raise Lost("takes a map as something else than its first argument")
+        return tracks
+
+
+class Lost(Exception):
+    """The sight cannot be followed; the argument says why."""
+
+
+def rule(*operations: str, quiet: bool = False) -> Callable[[Rule], Rule]:
+    def enter(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(operations, function))
+        QUIET.update(operations if quiet else ())
+        return function
+
+    return enter
+
+
+def follow(
+    func: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    outputs: list[Tensor],
+    tracks: Lookup,
+    where: str,
+) -> Found:
+    """Return what the outputs of an operation see; at least one argument sees something."""
+    name = func.overloadpacket.__name__
+    plain = name.removesuffix("_") if func._schema.is_mutable else name
+    plain = plain.lstrip("_")
+    names = [argument.name for argument in func._schema.arguments]
+    given = {**{a.name: a.default_value for a in func._schema.arguments if a.has_default_value()}}
+    given = {**dict.fromkeys(names), **given, **dict(zip(names, args, strict=False)), **kwargs}
+    call = Call(plain, given, outputs, tracks, where)
+    sources = [one for one in _tensors(given.values()) if tracks(one) is not None]
+    lost = [track for one in sources for track in tracks(one) or () if track.lost]
+    try:
+        if lost:
+            found: Any = (lost[0],) * len(tracks(sources[0]) or ())
+        elif plain in RULES:
+            found = RULES[plain](call)
+        elif works_by_element(func, plain):
+            found = together(call)
+        else:
+            raise Lost("is not known")
+    except Lost as why:
+        found = tuple(unknown(f"{where}: {func} {why}") for _ in tracks(sources[0]) or ())
+    by_output = found if isinstance(found, list) else [found] * len(outputs)
+    is_step = plain not in QUIET
+    if is_step:
+        by_output = [tuple(track.via(where) for track in each) for each in by_output]
+    return Found(by_output, is_step and len(sources) > 1, is_step)
+
+
+def works_by_element(func: Any, plain: str) -> bool:
+    """Tell whether PyTorch calls an operation, or what it is in place, pointwise."""
+    packets = [func.overloadpacket, getattr(torch.ops.aten, plain, func.overloadpacket)]
+    overloads = (getattr(packet, name) for packet in packets for name in packet.overloads())
+    return any(torch.Tag.pointwise in overload.tags for overload in (func, *overloads))
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += _tensors(value)
+    return found
+
+
+def together(call: Call) -> Tracks:
+    """Combine tensors element by element."""
+    several = [call.tracks(one) for one in _tensors(call.given.values())]
+    return tuple(united(axis) for axis in zip(*filter(None, several), strict=True))
+
+
+rule("hardswish", "log_sigmoid_forward", "rrelu_with_noise")(together)
+
+
+@rule("glu")
+def glu(call: Call) -> Tracks:
+    """One half of the channels opens and closes the other."""
+    if any(track.varies(call.given["dim"]) for track in call.own()):
+        raise Lost("joins the halves of an axis")
+    return call.own()
+
+
+@rule("clone", "detach", "alias", "to_copy", "lift_fresh", "dropout", "contiguous", quiet=True)
+def as_it_is(call: Call) -> Tracks:
+    return call.own()
+
+
+@rule("as_strided", quiet=True)
+def restrided(call: Call) -> Tracks:
+    """Give the elements another order in memory; not others, and no other form."""
+    if call.outputs[0].numel() != call.source.numel() or list(call.given["size"]) != list(
+        call.source.shape
+    ):
+        raise Lost("takes elements by their place in memory")
+    return call.own()
+
+
+@rule("copy")
+def overwritten(call: Call) -> Tracks:
+    """An element of the second argument takes the place of one of the first."""
+    tracks = call.tracks(call.given["src"])
+    if tracks is None:
+        raise Lost("writes what is no map into one")
+    return tracks
+
+
+# Windows
+
+
+def window(kernel: int, stride: int, padding: int, dilation: int = 1) -> Window:
+    """Return what place o looks at: o s - p + d t, for t from 0 to k - 1."""
+
+    def look(places: Array) -> tuple[Array, Array]:
+        steps = dilation * np.arange(kernel)[:, None]
+        seen = places * stride - padding + steps
+        return seen, np.ones_like(seen, bool)
+
+    return look
+
+
+def transposed_window(kernel: int, stride: int, padding: int, dilation: int) -> Window:
+    """Return what place o looks at: (o + p - d t) / s, where that is whole."""
+
+    def look(places: Array) -> tuple[Array, Array]:
+        seen = places + padding - dilation * np.arange(kernel)[:, None]
+        return seen // stride, seen % stride == 0
+
+    return look
+
+
+def at_places(function: Callable[[Array], Array]) -> Window:
+    """Return a window for which a function gives the places that each one looks at."""
+
+    def look(places: Array) -> tuple[Array, Array]:
+        seen = np.atleast_2d(function(places))
+        return seen, np.ones_like(seen, bool)
+
+    return look
+
+
+def each(value: Any, count: int) -> list[Any]:
+    """Return one value for each of the last dimensions, as PyTorch spells it."""
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    return values * count if len(values) == 1 else values
+
+
+def lengths(call: Call, dim: int) -> tuple[int, int]:
+    """Return the places before and after along a dimension."""
+    return call.source.shape[dim], call.outputs[0].shape[dim]
+
+
+def slide(call: Call, count: int, make: Callable[[int, int, int, Track], Track]) -> Tracks:
+    """Apply windows along the last `count` dimensions.
+
+    `make` takes the index among these, the places before and after, and the track.
+    """
+    found = []
+    for track in call.own():
+        # a single place has lain along a dimension, which may have been joined with others since
+        alone = track.dim if track.count == 1 and call.source.shape[track.dim] == 1 else None
+        dims = [dim for dim in range(-count, 0) if track.varies(dim) or dim == alone]
+        for dim in dims:
+            line = track.along(dim)
+            if line is None:
+                raise Lost("slides along a dimension that holds several axes of the input")
+            track = make(dim + count, *lengths(call, dim), line)
+        found.append(track)
+    return tuple(found)
+
+
+@rule("convolution")
+def convolution(call: Call) -> Tracks:
+    weight = call.given["weight"]
+    if call.tracks(weight) is not None:
+        raise Lost("takes its weights from a map")
+    count = weight.dim() - 2
+    names = ("stride", "padding", "dilation")
+    stride, padding, dilation = (each(call.given[name], count) for name in names)
+
+    def make(axis: int, _: int, places: int, track: Track) -> Track:
+        sizes = weight.shape[2 + axis], stride[axis], padding[axis], dilation[axis]
+        if call.given["transposed"]:
+            return track.through(transposed_window(*sizes), places, Fraction(1, stride[axis]))
+        return track.through(window(*sizes), places, Fraction(stride[axis]))
+
+    return tuple(track.over([-count - 1]) for track in slide(call, count, make))
+
+
+@rule(*(f"{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)))
+@rule(*(f"max_pool{n}d_with_indices" for n in (2, 3)))
+def pool(call: Call) -> Tracks:
+    count = int(call.operation.partition("pool")[2][0])
+    kernel = each(call.given["kernel_size"], count)
+    stride = each(call.given["stride"] or kernel, count)
+    padding = each(call.given["padding"], count)
+    dilation = each(call.given.get("dilation", 1), count)
+
+    def make(axis: int, _: int, places: int, track: Track) -> Track:
+        sizes = kernel[axis], stride[axis], padding[axis], dilation[axis]
+        return track.through(window(*sizes), places, Fraction(stride[axis]))
+
+    return slide(call, count, make)
+
+
+@rule(*(f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)))
+def adaptive_pool(call: Call) -> Tracks:
+    """Place o of m looks at the places floor(o n / m) to ceil((o + 1) n / m) - 1 of n."""
+
+    def make(_: int, before: int, after: int, track: Track) -> Track:
+        if after == 1:
+            return track.over([track.dim]) if track.count > 1 else replace(track, whole=True)
+
+        def look(places: Array) -> Array:
+            first, last = places * before // after, -(-(places + 1) * before // after) - 1
+            return np.minimum(first + np.arange((last - first).max() + 1)[:, None], last)
+
+        return track.through(at_places(look), after, Fraction(before, after), sized=True)
+
+    return slide(call, int(call.operation.partition("pool")[2][0]), make)
+
+
+# Change of resolution
+
+
+@rule(*(f"upsample_nearest{n}d" for n in (1, 2, 3)))
+@rule(*(f"upsample_nearest_exact{n}d" for n in (1, 2, 3)))
+@rule("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d")
+def interpolate(call: Call) -> Tracks:
+    count = int(call.operation[-2])
+    factors = call.given.get("scale_factors")
+    if factors is None:
+        names = [
+            name for name in ("scales_d", "scales_h", "scales_w", "scales") if name in call.given
+        ]
+        factors = [call.given[name] for name in names][-count:]
+
+    def make(axis: int, before: int, after: int, track: Track) -> Track:
+        corners = bool(call.given.get("align_corners"))
+        ratio = Fraction(before, after)
+        if corners:
+            ratio = Fraction(before - 1, after - 1) if after > 1 else Fraction(0)
+        elif factors and factors[axis] and round(before * factors[axis]) != after:
+            ratio = Fraction(1 / factors[axis]).limit_denominator(10_000)
+        inside, free = (_interpolated(call.operation, ratio, corners, n) for n in (before, None))
+        by_size = corners or (after % before != 0 and before % after != 0)
+        usable = None if ratio == 0 else ratio
+        return track.through(at_places(free), after, usable, exact=at_places(inside), sized=by_size)
+
+    return slide(call, count, make)
+
+
+def _interpolated(
+    operation: str, ratio: Fraction, corners: bool, size: int | None
+) -> Callable[[Array], Array]:
+    """Return the places that go into each one, within `size` or as if there were no border."""
+    top, bottom = ratio.numerator, ratio.denominator
+
+    def bounded(places: Array) -> Array:
+        return places if size is None else places.clip(0, size - 1)
+
+    def look(places: Array) -> Array:
+        if "nearest" in operation:  # the centre's place, or the left end's
+            exact = "exact" in operation
+            return bounded((2 * places + exact) * top // (2 * bottom))
+        # the position times 2 bottom
+        position = 2 * places * top + (0 if corners else top - bottom)
+        if size is not None and "cubic" not in operation:
+            position = np.maximum(position, 0)
+        first, beside = position // (2 * bottom), position % (2 * bottom) != 0
+        reach = np.array([-1, 0, 1, 2] if "cubic" in operation else [0, 1])
+        return bounded(np.where(beside, first + reach[:, None], first))
+
+    return look
+
+
+@rule("pixel_shuffle")
+def pixel_shuffle(call: Call) -> Tracks:
+    factor = call.given["upscale_factor"]
+    look = at_places(lambda places: places // factor)
+    return slide(call, 2, lambda _, __, n, track: track.through(look, n, Fraction(1, factor)))
+
+
+@rule("pixel_unshuffle")
+def pixel_unshuffle(call: Call) -> Tracks:
+    factor = call.given["downscale_factor"]
+    look = window(factor, factor, 0)
+    return slide(call, 2, lambda _, __, n, track: track.through(look, n, Fraction(factor)))
+
+
+# Borders
+
+
+@rule(
+    "constant_pad_nd",
+    *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)),
+)
+def pad(call: Call) -> Tracks:
+    before_and_after = call.given.get("pad") or call.given["padding"]
+    count = len(before_and_after) // 2
+
+    def make(axis: int, before: int, after: int, track: Track) -> Track:
+        moved = before_and_after[2 * (count - 1 - axis)]
+
+        def look(places: Array) -> Array:
+            return places - moved
+
+        def bordered(places: Array) -> Array:
+            seen = places - moved
+            if "reflection" in call.operation:
+                return before - 1 - np.abs(before - 1 - np.abs(seen))
+            return seen.clip(0, before - 1) if "replication" in call.operation else seen
+
+        return track.through(at_places(look), after, Fraction(1), exact=at_places(bordered))
+
+    return slide(call, count, make)
+
+
+# Pieces
+
+
+def moved(
+    tracks: Tracks, output: Tensor, dim: int, look: Callable[[Array], Array], ratio: Fraction | None
+) -> Tracks:
+    """Take other elements along one dimension.
+
+    A line stays a line where it moves evenly, by `ratio`.
+    """
+    dim = dim if dim < 0 else dim - output.dim()
+    places, found = output.shape[dim], []
+    for track in tracks:
+        if ratio is not None and track.is_line and track.dim == dim and track.count > 1:
+            track = track.through(at_places(look), places, ratio)
+        elif track.varies(dim):
+            track = replace(track, place=track.place.take(look(np.arange(places)), axis=dim))
+        found.append(track)
+    return tuple(found)
+
+
+@rule("slice")
+def piece(call: Call) -> Tracks:
+    dim, step = call.given["dim"], call.given["step"]
+    start, _, _ = slice(call.given["start"], call.given["end"]).indices(call.source.shape[dim])
+    own, output = call.own(), call.outputs[0]
+    return moved(own, output, dim, lambda places: start + step * places, Fraction(step))
+
+
+@rule("split", "split_with_sizes", "unsafe_split", "chunk", "unbind_copy")
+def pieces(call: Call) -> list[Tracks]:
+    dim, found, start = call.given["dim"], [], 0
+    for output in call.outputs:
+        found.append(moved(call.own(), output, dim, partial(np.add, start), Fraction(1)))
+        start += output.shape[dim]
+    return found
+
+
+@rule("flip")
+def flip(call: Call) -> Tracks:
+    tracks = call.own()
+    for dim in call.given["dims"]:
+        last = call.source.shape[dim] - 1
+        tracks = moved(tracks, call.outputs[0], dim, partial(np.subtract, last), Fraction(-1))
+    return tracks
+
+
+@rule("roll")
+def roll(call: Call) -> Tracks:
+    tracks = call.own()
+    if not call.given["dims"]:
+        raise Lost("rolls over all dimensions at once")
+    for dim, shift in zip(call.given["dims"], call.given["shifts"], strict=True):
+        size = call.source.shape[dim]
+
+        def look(places: Array, shift: int = shift, size: int = size) -> Array:
+            return (places - shift) % size
+
+        tracks = moved(tracks, call.outputs[0], dim, look, None)
+    return tracks
+
+
+@rule("cat")
+def concatenate(call: Call) -> Tracks:
+    """Along the channels, a place has all of them; along an axis, places stand end to end."""
+    tensors = [one for one in call.given["tensors"] if one.numel()]
+    dim = call.given["dim"]
+    dim = dim if dim < 0 else dim - tensors[0].dim()
+    known = [call.tracks(one) for one in tensors]
+    there = [one for one in known if one is not None]
+    by_axis = list(zip(*there, strict=True))
+    is_axis = any(
+        track.varies(dim) or (track.dim == dim and not track.whole)
+        for axis in by_axis
+        for track in axis
+    )
+    found = []
+    for index, axis in enumerate(by_axis):
+        alike = len(there) == len(known) and all(same_sight(axis[0], other) for other in axis)
+        if not is_axis or (alike and not axis[0].varies(dim)):
+            found.append(united(axis))
+        else:
+            tracks = [None if one is None else one[index] for one in known]
+            found.append(end_to_end(tensors, tracks, dim))
+    return tuple(found)
+
+
+def same_sight(one: Track, other: Track) -> bool:
+    """Do the elements of two tensors see the same along an axis, place by place?"""
+    pairs = [(one.place, other.place)]
+    for a, b in ((one.wide, other.wide), (one.narrow, other.narrow)):
+        pairs += [(a.low, b.low), (a.high, b.high)]
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def end_to_end(tensors: Sequence[Tensor], tracks: Sequence[Track | None], dim: int) -> Track:
+    there = [track for track in tracks if track is not None]
+    none = Sight(np.array([NONE]), np.array([-NONE]), None)
+    lines: list[list[Sight]] = [[], []]
+    shapes, before = [], 0
+    for tensor, track in zip(tensors, tracks, strict=True):
+        place = np.zeros([1] * tensor.dim(), int) if track is None else track.place
+        shape = [1] * tensor.dim()
+        shape[dim] = tensor.shape[dim]
+        shapes.append(np.broadcast_to(place, np.broadcast_shapes(place.shape, shape)) + before)
+        sights = (none, none) if track is None else (track.wide, track.narrow)
+        for line, sight in zip(lines, sights, strict=True):
+            line.append(sight)
+        before += len(sights[0].low)
+    full = [max(sizes) for sizes in zip(*(shape.shape for shape in shapes), strict=True)]
+    parts = [
+        np.broadcast_to(
+            shape, [*full[: dim + len(full)], shape.shape[dim], *full[dim + len(full) + 1 :]]
+        )
+        for shape in shapes
+    ]
+    wide, narrow = (
+        Sight(np.concatenate([s.low for s in line]), np.concatenate([s.high for s in line]), None)
+        for line in lines
+    )
+    widest = max(there, key=lambda track: track.width)
+    return replace(
+        widest,
+        place=np.concatenate(parts, axis=dim),
+        wide=wide,
+        narrow=narrow,
+        dim=dim,
+        aligned=None,
+        sized=True,
+        whole=all(track.whole for track in there) and len(there) == len(tracks),
+    )
+
+
+@rule("stack")
+def stack(call: Call) -> Tracks:
+    dim = call.given["dim"]
+    dim = dim if dim < 0 else dim - call.outputs[0].dim()
+    known = filter(None, map(call.tracks, call.given["tensors"]))
+    return tuple(opened(united(axis), dim) for axis in zip(*known, strict=True))
+
+
+# Form
+
+
+def opened(track: Track, dim: int) -> Track:
+    """Put a new dimension at `dim`, counted from the right in the new shape."""
+    place = np.expand_dims(track.place, dim)
+    return replace(track, place=place, dim=track.dim if track.dim > dim else track.dim - 1)
+
+
+def closed(track: Track, dim: int) -> Track:
+    """Take away a dimension of size 1."""
+    place = track.place.squeeze(dim)
+    lies = track.dim if track.dim > dim else min(track.dim + 1, -1)
+    return replace(track, place=place, dim=lies if place.ndim else -1)
+
+
+@rule("unsqueeze", quiet=True)
+def unsqueeze(call: Call) -> Tracks:
+    dim = call.given["dim"]
+    dim = dim if dim < 0 else dim - call.outputs[0].dim()
+    return tuple(opened(track, dim) for track in call.own())
+
+
+@rule("squeeze", quiet=True)
+def squeeze(call: Call) -> Tracks:
+    dims = call.given.get("dim")
+    shape = call.source.shape
+    dims = range(len(shape)) if dims is None else [dims] if isinstance(dims, int) else dims
+    tracks = call.own()
+    for dim in sorted(d if d < 0 else d - len(shape) for d in dims if shape[d] == 1):
+        tracks = tuple(closed(track, dim) for track in tracks)
+    return tracks
+
+
+@rule("select")
+def select(call: Call) -> Tracks:
+    dim, index = call.given["dim"], call.given["index"]
+    dim = dim if dim < 0 else dim - call.source.dim()
+    index = index % call.source.shape[dim]
+    chosen = []
+    for track in call.own():
+        if track.varies(dim):
+            place = track.place.take([index], axis=dim)
+            if place.size == 1:  # one place is left of the line
+                own = place.ravel()
+                sights = (Sight(s.low[own], s.high[own], None) for s in (track.wide, track.narrow))
+                wide, narrow = sights
+                track = replace(
+                    track, place=np.zeros_like(place), wide=wide, narrow=narrow, sized=True
+                )
+            else:
+                track = replace(track, place=place)
+        chosen.append(closed(track, dim))
+    return tuple(chosen)
+
+
+@rule("permute", "transpose", "t", "numpy_T", quiet=True)
+def permute(call: Call) -> Tracks:
+    count = call.source.dim()
+    if call.operation == "permute":
+        order = [dim % count for dim in call.given["dims"]]
+    else:
+        order = list(range(count))
+        one, other = (call.given.get(f"dim{k}", k - 2) for k in (0, 1)) if count > 1 else (0, 0)
+        order[one], order[other] = order[other], order[one]
+    placed = {old - count: new - count for new, old in enumerate(order)}
+    return tuple(
+        replace(track, place=track.place.transpose(order), dim=placed[track.dim])
+        for track in call.own()
+    )
+
+
+@rule("expand", quiet=True)
+def expand(call: Call) -> Tracks:
+    more = call.outputs[0].dim() - call.source.dim()
+    return tuple(
+        replace(track, place=track.place.reshape([1] * more + list(track.place.shape)))
+        for track in call.own()
+    )
+
+
+@rule("repeat")
+def repeat(call: Call) -> Tracks:
+    more = call.outputs[0].dim() - call.source.dim()
+    found = []
+    for track in call.own():
+        place = track.place.reshape([1] * more + list(track.place.shape))
+        times = [
+            count if place.shape[dim] > 1 else 1 for dim, count in enumerate(call.given["repeats"])
+        ]
+        found.append(replace(track, place=np.tile(place, times)))
+    return tuple(found)
+
+
+@rule("view", "unsafe_view", "reshape_alias", "reshape", "flatten", quiet=True)
+def view(call: Call) -> Tracks:
+    """Take the elements in their order: dimensions are joined and cut in groups."""
+    before, after = list(call.source.shape), list(call.outputs[0].shape)
+    groups = _groups(before, after)
+    return tuple(_viewed(track, before, after, groups) for track in call.own())
+
+
+def _viewed(
+    track: Track, before: list[int], after: list[int], groups: list[tuple[list[int], list[int]]]
+) -> Track:
+    place, full, shape = track.place, list(track.place.shape), []
+    dim = track.dim
+    for old, new in groups:
+        if any(full[k] > 1 for k in old):
+            for k in old:
+                full[k] = before[k]
+            shape += [after[k] for k in new]
+        else:
+            shape += [1] * len(new)
+        if track.dim + len(before) in old:
+            size = 1 if track.count == 1 else before[track.dim]
+            fit = [k for k in new if after[k] == size] or new or [len(after) - 1]
+            dim = fit[-1 if track.dim == -1 else 0] - len(after)
+    place = flat(np.broadcast_to(place, full).reshape(shape))
+    own = [k for k, size in enumerate(place.shape) if size > 1]
+    return replace(track, place=place, dim=own[0] - len(after) if len(own) == 1 else dim)
+
+
+def _groups(before: list[int], after: list[int]) -> list[tuple[list[int], list[int]]]:
+    """Pair the dimensions of two shapes into the smallest groups of equal product."""
+    groups, i, j = [], 0, 0
+    while i < len(before) or j < len(after):
+        old: list[int] = []
+        new: list[int] = []
+        left = right = 1
+        while not old or not new or left != right:
+            if (i < len(before) and (left <= right or j == len(after))) or (
+                not old and i < len(before)
+            ):
+                left, i = left * before[i], i + 1
+                old.append(i - 1)
+            elif j < len(after):
+                right, j = right * after[j], j + 1
+                new.append(j - 1)
+            else:
+                break
+        groups.append((old, new))
+    return groups
+
+
+@rule("unfold")
+def unfold(call: Call) -> Tracks:
+    """Windows along a dimension; their elements lie along a new one, as channels do."""
+    dim, size, step = call.given["dimension"], call.given["size"], call.given["step"]
+    dim = dim if dim < 0 else dim - call.source.dim()
+    found = []
+    for track in call.own():
+        if track.varies(dim):
+            line = track.along(dim)
+            if line is None:
+                raise Lost("slides along a dimension that holds several axes of the input")
+            places = call.outputs[0].shape[dim - 1]
+            track = line.through(window(size, step, 0), places, Fraction(step))
+        found.append(opened(track, -1))
+    return tuple(found)
+
+
+@rule("im2col")
+def im2col(call: Call) -> Tracks:
+    """Windows of an image; the places lie one after the other along the last dimension."""
+    names = ("kernel_size", "stride", "padding", "dilation")
+    kernel, stride, padding, dilation = (each(call.given[name], 2) for name in names)
+    sizes = [
+        (call.source.shape[k - 2] + 2 * padding[k] - dilation[k] * (kernel[k] - 1) - 1) // stride[k]
+        + 1
+        for k in (0, 1)
+    ]
+    found = []
+    for axis, track in enumerate(call.own()):
+        line = track.along(axis - 2)
+        if line is None:
+            raise Lost("slides along a dimension that holds several axes of the input")
+        look = window(kernel[axis], stride[axis], padding[axis], dilation[axis])
+        line = line.through(look, sizes[axis], Fraction(stride[axis]))
+        grid = np.broadcast_to(line.place.reshape(line.place.shape[-2:]), sizes)
+        found.append(replace(line, place=grid.reshape(1, 1, -1), dim=-1))
+    return tuple(found)
+
+
+# Sums over whole axes
+
+
+@rule(
+    "mean",
+    "sum",
+    "amax",
+    "amin",
+    "prod",
+    "logsumexp",
+    "var",
+    "std",
+    "var_mean",
+    "linalg_vector_norm",
+)
+@rule("max", "min")
+def reduce(call: Call) -> Tracks:
+    if call.operation in ("max", "min") and call.given.get("other") is not None:
+        return together(call)
+    count, dims = call.source.dim(), call.given.get("dim")
+    dims = range(count) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
+    gone = sorted(dim % count - count for dim in dims)
+    tracks = tuple(track.over(gone) for track in call.own())
+    if not call.given.get("keepdim"):
+        for dim in gone:
+            tracks = tuple(closed(track, dim) for track in tracks)
+    return tracks
+
+
+def with_everything(call: Call, dims: Sequence[int]) -> Tracks:
+    """Let each element look at all others along some dimensions, beside what it sees itself."""
+    return tuple(united([track, track.over(dims)]) for track in call.own())
+
+
+@rule("softmax", "log_softmax", "safe_softmax", "cumsum", "sort", "topk")
+def along(call: Call) -> Tracks:
+    dim = call.given["dim"]
+    return with_everything(call, [dim if dim < 0 else dim - call.source.dim()])
+
+
+@rule("native_layer_norm", "layer_norm", "fused_rms_norm", "rms_norm")
+def layer_norm(call: Call) -> list[Tracks] | Tracks:
+    return with_everything(call, range(-len(call.given["normalized_shape"]), 0))
+
+
+@rule("native_group_norm", "group_norm")
+def group_norm(call: Call) -> Tracks:
+    return with_everything(call, range(2 - call.source.dim(), 0))
+
+
+@rule("native_batch_norm", "native_batch_norm_legit", "cudnn_batch_norm", "batch_norm_impl_index")
+@rule(
+    "native_batch_norm_legit_no_training",
+    "batch_norm_no_update",
+    "native_batch_norm_legit_functional",
+)
+def batch_norm(call: Call) -> Tracks:
+    """With its stored statistics it works element by element; with those of the images, not."""
+    by_image = call.given.get("training", False)
+    return with_everything(call, range(2 - call.source.dim(), 0) if by_image else [])
+
+
+# Products of matrices
+
+
+def product(call: Call, left: Any, right: Any) -> Tracks:
+    """Sum over the last dimension of `left` and the last but one (of a vector, the last) of
+    `right`."""
+    several = []
+    for tensor, summed in ((left, -1), (right, -2 if right.dim() > 1 else -1)):
+        tracks = call.tracks(tensor)
+        if tracks is not None:
+            tracks = tuple(track.over([summed]) for track in tracks)
+            if right.dim() == 1 and tensor is left:
+                tracks = tuple(closed(track, -1) for track in tracks)
+            several.append(tracks)
+    return tuple(united(axis) for axis in zip(*several, strict=True))
+
+
+@rule("mm", "bmm", "matmul", "linear", "addmm", "baddbmm", "mv")
+def matrices(call: Call) -> Tracks:
+    names = {"addmm": ("mat1", "mat2"), "baddbmm": ("batch1", "batch2"), "mv": ("self", "vec")}
+    left, right = names.get(call.operation, ("self", "mat2"))
+    if call.operation == "matmul":
+        right = "other"
+    one, other = call.given[left] if left in call.given else call.given["input"], None
+    other = call.given["weight"].t() if call.operation == "linear" else call.given[right]
+    return product(call, one, other)
+
+
+@rule("scaled_dot_product_attention", "scaled_dot_product_attention_math")
+@rule("scaled_dot_product_flash_attention_for_cpu", "scaled_dot_product_flash_attention")
+def attention(call: Call) -> Tracks:
+    """A place asks all places of the keys and values."""
+    queries = call.own()
+    several = [queries]
+    for name in ("key", "value"):
+        tracks = call.tracks(call.given[name])
+        if tracks is not None:
+            several.append(tuple(track.over([-2]) for track in tracks))
+    return tuple(united(axis) for axis in zip(*several, strict=True))
