@@ -4,5 +4,5 @@ from pathlib import Path
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 NOTEBOOKS = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
-CHAPTERS = {"01_paper", "09_reproduction", "11_transfer", "14_scaling"}  # to become lessons
+CHAPTERS = {"09_reproduction"}  # to become lessons
 LESSONS = [path for path in NOTEBOOKS if path.stem not in CHAPTERS]

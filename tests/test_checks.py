@@ -14,7 +14,7 @@ from checking import complaint
 
 from vgg_utils.checks import base, check
 
-EXERCISES = sorted(name for name in base.tables() if re.fullmatch(r"\d\.\d", name))
+EXERCISES = sorted(name for name in base.tables() if re.fullmatch(r"\d+\.\d", name))
 ALWAYS_KNOWN = {"answer", "type", "number", "value"}
 
 

@@ -160,5 +160,7 @@ def test_broken_networks_have_the_ailments_that_the_check_names():
     assert torch.equal(outputs["Q"], torch.zeros(8, 10))
     assert torch.allclose(outputs["R"].sum(1), torch.ones(8)) and outputs["R"].min() >= 0
     assert outputs["S"].std() > 100
+    for name in AILING:  # the page's `examine` asks each for its layers
+        assert len(weight_layers(broken_network(name))) == 11
     with pytest.raises(ValueError, match="no network 'T': choose one of P, Q, R, S"):
         broken_network("T")

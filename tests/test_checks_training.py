@@ -31,6 +31,7 @@ def test_right_answers(exercise, answer):
     ("exercise", "answer", "hint"),
     [
         ("6.1", 5.0, "minus its natural log"),
+        ("6.1", 0.001, "probability of each class"),
         ("6.1", 3.0, "decimal"),
         ("6.1", math.log2(1000), "binary"),
         ("6.1", math.log(10), "ten classes"),

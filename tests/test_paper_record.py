@@ -13,7 +13,7 @@ from vgg_utils.records import load_record
 
 PAPER = load_record("paper")
 ERRORS = ("top1_val", "top5_val")
-CHAPTER = Path(__file__).resolve().parent.parent / "book" / "01_paper.ipynb"
+LESSON = Path(__file__).resolve().parent.parent / "book" / "01_paper.ipynb"
 
 
 def rows(table: str, **wanted: Any) -> list[dict[str, Any]]:
@@ -26,14 +26,14 @@ def rows(table: str, **wanted: Any) -> list[dict[str, Any]]:
     return found
 
 
-def chapter_cells(kind: str) -> list[dict[str, Any]]:
-    cells = json.loads(CHAPTER.read_text("utf-8"))["cells"]
+def lesson_cells(kind: str) -> list[dict[str, Any]]:
+    cells = json.loads(LESSON.read_text("utf-8"))["cells"]
     return [cell for cell in cells if cell["cell_type"] == kind]
 
 
 def prose() -> str:
-    """Return the chapter's markdown, each link by its words alone."""
-    text = "\n\n".join("".join(cell["source"]) for cell in chapter_cells("markdown"))
+    """Return the lesson's markdown, each link by its words alone."""
+    text = "\n\n".join("".join(cell["source"]) for cell in lesson_cells("markdown"))
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
@@ -234,24 +234,14 @@ def test_correction_of_92_7_percent() -> None:
     assert re.findall(r"\d\.\d(?=%)", item["paper"]) == ["7.3", *map(str, values)]
 
 
-# The chapter and the record
+# The lesson and the record
 
 
-def test_the_chapter_prints_the_record_word_for_word() -> None:
-    text = prose()
-    open_questions = PAPER["ambiguities"]
-    printed = [item[key] for item in open_questions for key in ("printed", "open")]
-    printed += [item["note"] for item in open_questions if "note" in item]
-    # As sentences, these begin with a capital letter.
-    printed += [item[key][1:] for item in PAPER["misquotations"] for key in ("said", "paper")]
-    printed += [item["change"] for item in PAPER["revisions"]["rows"] if item["change"]]
-    assert [words for words in printed if words not in text] == []
-
-
-def test_every_decimal_of_the_chapter_is_printed_or_in_the_record() -> None:
-    outputs = [out for cell in chapter_cells("code") for out in cell["outputs"]]
+def test_every_decimal_of_the_lesson_is_printed_or_in_the_record() -> None:
+    outputs = [out for cell in lesson_cells("code") for out in cell["outputs"]]
     known = json.dumps(PAPER) + "".join("".join(out.get("text", [])) for out in outputs)
-    text = prose().split("\n## Try it\n")[0] + prose().split("\n## Summary\n")[1]
+    answers = r"<summary>(?:Hint|Solution|A model answer)</summary>.*?</details>"
+    text = re.sub(answers, "", prose(), flags=re.S)
     places = r"(?:Sect|App)\. [A-C]?[\d.]+(?:(?:, | and )\d\.\d)*|arXiv:\d+\.\d+"
     found = set(re.findall(r"(?<![\d.])\d+\.\d+", re.sub(places, "", text)))
     decimals = set(re.findall(r"(?<![\d.])\d+\.\d+", known))

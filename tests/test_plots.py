@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from vgg_utils import plots
+from vgg_utils import classify, load_trained, plots, read_image
 from vgg_utils.configs import layer_configs
+from vgg_utils.pictures import picture
 from vgg_utils.receptive_field import receptive_field
 
 matplotlib.use("Agg")
@@ -37,23 +38,28 @@ def test_explorer_refuses_an_image_that_is_not_square():
         plots.receptive_field_explorer(image, chains)
 
 
-def test_rows_begin_at_the_top_and_leave_gaps_where_a_value_is_missing():
-    _, axis = plt.subplots()
-    plots.dot_rows(axis, ["first", "second"], {"a": [1.0, None], "b": [2.0, 3.0]})
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["first", "second"]
-    low, high = axis.get_ylim()
-    assert low > high
-    drawn = [line.get_xdata() for line in axis.lines]
-    np.testing.assert_array_equal(drawn, [[1, np.nan], [2, 3]])  # a NaN is not drawn
-    assert not axis.texts
-    first, second = (line.get_ydata() for line in axis.lines)
-    assert first[0] < second[0] and second[1] == 1  # beside one another; alone in the middle
-
-
-def test_rows_write_each_value_there_is_in_the_format_given():
-    _, axis = plt.subplots()
-    plots.dot_rows(axis, ["first", "second"], {"a": [1.0, None]}, value_format=".2f")
-    assert [text.get_text() for text in axis.texts] == ["1.00"]
+def test_network_at_work_shows_its_answer_and_maps_of_every_block():
+    trained = load_trained("A")
+    photo = read_image(picture("cat"))
+    figure = plots.at_work(trained, photo, columns=4)
+    axes = [axis for part in figure.subfigs for axis in part.axes]
+    titles = [axis.get_title() or axis.get_title("left") for axis in axes[:3]]
+    assert titles == ["photograph", "seen at 32x32", "answer"]
+    fed = axes[1].images[0].get_array()
+    assert fed.shape == (32, 32, 3) and 0 <= fed.min() < fed.max() <= 1
+    ((name, share), *_) = classify(trained, [picture("cat")])[0]
+    assert axes[2].get_yticklabels()[0].get_text() == name
+    assert axes[2].patches[0].get_width() == pytest.approx(share)
+    rows = [axis for axis in axes if axis.get_ylabel()]
+    assert [axis.get_ylabel() for axis in rows] == [
+        *("16 maps\n32x32", "32 maps\n16x16", "64 maps\n8x8"),
+        *("128 maps\n4x4", "128 maps\n2x2"),
+    ]
+    maps = [axis.images[0].get_array() for axis in axes[3:]]
+    assert len(maps) == 4 * len(rows)
+    assert all(found.min() >= 0 for found in maps)  # behind the ReLU
+    spread = [found.std() for found in maps[:4]]
+    assert spread == sorted(spread, reverse=True)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

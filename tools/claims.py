@@ -1,7 +1,7 @@
 """The paper's claims that are put to the test on photographs, and the rule that judges them.
 
     python tools/claims.py             a verdict for each claim whose record is there
-    python tools/claims.py --pilot     the spread in build/pilot, and how many seeds it calls for
+    python tools/claims.py --pilot     the spread in the pilot, and how many seeds it calls for
     python tools/claims.py --write     renew the tables of tools/experiments/DESIGN.md
 
 Each claim compares two measures within a seed. The rule stands in DESIGN.md, in words.
@@ -26,7 +26,7 @@ from vgg_utils.records import load_record
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "vgg_utils" / "records"
-PILOT = ROOT / "build" / "pilot"
+PILOT = ROOT / "tools" / "experiments" / "pilot"
 DESIGN = ROOT / "tools" / "experiments" / "DESIGN.md"
 LEVEL = 0.95
 POWER = 0.8
@@ -345,7 +345,8 @@ def _claims() -> Iterator[Claim]:
             if variant != "everything":
                 own = (variant, measure), ("everything", measure)
                 label = "recipe" if measure == "error" else "fast loop"
-                yield Claim(f"{label} {variant}", experiment, *own, kind="effect")
+                how = "" if variant.startswith("without") else "with "
+                yield Claim(f"{label} {how}{variant}", experiment, *own, kind="effect")
 
 
 CLAIMS = list(_claims())
@@ -479,7 +480,9 @@ def with_tables(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Judge the paper's claims on photographs.")
-    parser.add_argument("--pilot", action="store_true", help="spread and seeds, from build/pilot")
+    parser.add_argument(
+        "--pilot", action="store_true", help="spread and seeds, from tools/experiments/pilot"
+    )
     parser.add_argument("--write", action="store_true", help="renew the tables of DESIGN.md")
     options = parser.parse_args(arguments)
     if options.write:

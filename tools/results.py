@@ -8,7 +8,7 @@
     python tools/results.py --seeds 5 depth_photographs
                                             its first five seeds, and the others another time
     python tools/results.py --pilot depth_photographs
-                                            with the seeds that do not count, to build/pilot
+                                            with seeds that do not count, to experiments/pilot
     python tools/results.py --device cuda --missing
                                             what waits for a GPU; see tools/gpu.py
 
@@ -52,7 +52,7 @@ import vgg_utils
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "vgg_utils" / "records"
 PARTS = ROOT / "build" / "results"
-PILOT = ROOT / "build" / "pilot"
+PILOT = ROOT / "tools" / "experiments" / "pilot"
 MORE = 3  # exit status: stopped for time, and there is more to do
 LONG = 60  # minutes of one core; what takes more is run by name, or with --long
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
@@ -301,7 +301,7 @@ def write_pilot(name: str, record: dict[str, Any]) -> None:
     """Store what no page may read: the spread decides how many seeds the claims get."""
     PILOT.mkdir(parents=True, exist_ok=True)
     (PILOT / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote build/pilot/{name}.json; see python tools/claims.py --pilot")
+    print(f"wrote tools/experiments/pilot/{name}.json; see python tools/claims.py --pilot")
 
 
 def time_needed(

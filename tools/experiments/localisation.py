@@ -1,4 +1,4 @@
-"""Lesson 11: boxes from a classifier (Table 8).
+"""Lesson 10: boxes from a classifier (Table 8).
 
 One classifier a seed, of the digits 0 to 6 in scenes, serves these experiments and those of
 `transfer` and `inside`; 7, 8 and 9 are kept back.

@@ -68,15 +68,15 @@ def stages(config: str) -> dict[str, dict[str, Any]]:
     S = 384 goes on from S = 256, the jittered network from S = 384. "Longer" is the jittered one's
     equal: the same epochs at the same rates, with S fixed.
     """
-    small = stage(config, [SMALL, SMALL], 0.01, 8)
-    middle = stage(config, [MIDDLE, MIDDLE], 0.001, 3, small)
-    again = stage(config, [SMALL, SMALL], 0.001, 3, small)
+    small = stage(config, [SMALL, SMALL], 0.02, 8)
+    middle = stage(config, [MIDDLE, MIDDLE], 0.002, 3, small)
+    again = stage(config, [SMALL, SMALL], 0.002, 3, small)
     return {
         f"S = {SMALL}": small,
         f"S = {MIDDLE}": middle,
-        f"S = {SMALL}, longer": stage(config, [SMALL, SMALL], 0.001, 5, again),
-        f"S = {MIDDLE}, longer": stage(config, [MIDDLE, MIDDLE], 0.001, 5, middle),
-        "jitter": stage(config, [SMALL, LARGE], 0.001, 5, middle),
+        f"S = {SMALL}, longer": stage(config, [SMALL, SMALL], 0.002, 5, again),
+        f"S = {MIDDLE}, longer": stage(config, [MIDDLE, MIDDLE], 0.002, 5, middle),
+        "jitter": stage(config, [SMALL, LARGE], 0.002, 5, middle),
     }
 
 

@@ -87,7 +87,8 @@ def broken_network(name: str) -> VGGNet:
     if ailment == "dead layer":
         torch.nn.init.constant_(weight_layers(net)["conv4_1"].bias, -100.0)  # type: ignore[arg-type]
     if ailment == "softmax inside":
-        net.classifier.append(torch.nn.Softmax(dim=1))
+        # A layer of its own in the classifier would keep `weight_layers` from naming the others.
+        net.register_forward_hook(lambda net, images, logits: logits.softmax(dim=1))
     return net.eval()
 
 

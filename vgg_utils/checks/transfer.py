@@ -1,10 +1,10 @@
-"""The exercise on giving published weights the pixels they were trained on (lesson 11)."""
+"""The exercises on the pixels of published weights, and on a new last layer (lesson 11)."""
 
 from vgg_utils.checks.base import Values, alike, call, exercise
 from vgg_utils.records import load_record
 
 
-@exercise("11.3")
+@exercise("11.1")
 def _from_torchvision_to_the_authors(answer: object) -> Values:
     import torch
 
@@ -30,4 +30,36 @@ def _from_torchvision_to_the_authors(answer: object) -> Values:
         "up_to_1": like(bgr - to_bgr, bgr - to_bgr / 255),
         "not_undone": like(255 * image.flip(0) - to_bgr),
         "undone_backwards": like(255 * ((image + mean) * std).flip(0) - to_bgr),
+    }
+
+
+@exercise("11.2")
+def _a_new_last_layer(answer: object) -> Values:
+    import torch
+    from torch import nn
+
+    from vgg_utils.model import VGGNet
+
+    net = VGGNet(3, 10, [(3, 8), "M"], pool_size=1, hidden_features=16)
+    old = {name: weight.detach().clone() for name, weight in net.named_parameters()}
+    kept = {name for name in old if not name.startswith("classifier.6")}
+    got = call(answer, net, 3)
+    if not isinstance(got, nn.Module):
+        return {"gives": type(got).__name__}
+    weights = dict(got.named_parameters())
+    if not kept <= set(weights):
+        return {"lost": True}
+    try:
+        outputs = got(torch.zeros(1, 3, 8, 8)).shape[1]
+    except RuntimeError:
+        return {"unfit": True}
+    learning = {name for name, weight in weights.items() if weight.requires_grad}
+    moved = not all(torch.equal(weights[name], old[name]) for name in kept)
+    return {
+        "right": outputs == 3 and learning == set(weights) - kept and not moved,
+        "outputs": outputs,
+        "moved": moved,
+        "nothing": not learning,
+        "everything": learning == set(weights),
+        "more": bool(learning & kept),
     }

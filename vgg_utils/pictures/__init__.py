@@ -16,20 +16,31 @@ CIFAR10_CLASSES = [
 ]
 
 
-class Thumbnails(NamedTuple):
-    """Photographs of 32x32 pixels, of ten classes."""
+FLOWERS = ["daisy", "dandelion", "rose", "sunflower", "tulip"]
 
-    images: torch.Tensor  #: (40, 3, 32, 32), float32, from 0 to 1
-    labels: torch.Tensor  #: (40,), from 0 to 9
+
+class Thumbnails(NamedTuple):
+    """Small photographs, as many of each class, in the order of the classes."""
+
+    images: torch.Tensor  #: (N, 3, side, side), float32, from 0 to 1
+    labels: torch.Tensor  #: (N,), counted from 0
     classes: list[str]
 
 
 def thumbnails() -> Thumbnails:
-    """Return forty of CIFAR-10's test photographs: the first four of each class."""
+    """Return forty of CIFAR-10's test photographs, 32x32 pixels: the first four of each class."""
     sheet = read_image(FOLDER / "cifar10.png")  # a column a class
     images = sheet.unflatten(1, (-1, 32)).unflatten(3, (-1, 32)).permute(3, 1, 0, 2, 4)
     labels = torch.arange(len(images)).repeat_interleave(images.shape[1])
     return Thumbnails(images.flatten(0, 1).contiguous(), labels, list(CIFAR10_CLASSES))
+
+
+def flowers() -> Thumbnails:
+    """Return two hundred flowers, 64x64 pixels: forty of each of five kinds."""
+    sheet = read_image(FOLDER / "flowers.jpg")  # two rows a class
+    images = sheet.unflatten(1, (-1, 64)).unflatten(3, (-1, 64)).permute(1, 3, 0, 2, 4)
+    labels = torch.arange(len(FLOWERS)).repeat_interleave(40)
+    return Thumbnails(images.flatten(0, 1).contiguous(), labels, list(FLOWERS))
 
 
 def picture(name: str) -> Path:
@@ -37,7 +48,7 @@ def picture(name: str) -> Path:
 
     Raises ValueError for another name, with those there are.
     """
-    known = sorted(file.stem for file in FOLDER.glob("*.jpg"))
+    known = sorted(file.stem for file in FOLDER.glob("*.jpg") if file.stem != "flowers")
     if name not in known:
         raise ValueError(f"unknown picture {name!r}: choose one of {', '.join(known)}")
     return FOLDER / f"{name}.jpg"

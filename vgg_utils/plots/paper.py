@@ -1,4 +1,4 @@
-"""The paper's tables: as rows of dots, as a descent, beside their miniatures (lessons 1 and 9)."""
+"""The paper's tables: as a descent, and beside their miniatures (lessons 1 and 9)."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -6,33 +6,9 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 
-from vgg_utils.plots.style import BLUE, GREY, SERIES, TIGHT, WIDTH, beside, name_rows, rings
+from vgg_utils.plots.style import BLUE, GREY, SERIES, WIDTH, beside, name_rows, rings
 
 Values = Sequence[float | None]  # a row of a table, None where it has a gap
-
-
-def dot_rows(
-    axis: plt.Axes, labels: Sequence[str], series: Mapping[str, Values], *, value_format: str = ""
-) -> None:
-    """Draw one row for each label, from the top, with one kind of dot for each series.
-
-    Every series holds one value for each label; None leaves a gap. Within a row the series lie
-    below one another, so that equal values stay visible; or in its middle, each value written
-    beside its dot in `value_format`, such as ".1f".
-    """
-    table = np.array(list(series.values()), dtype=float)  # None becomes nan
-    there = ~np.isnan(table)
-    offsets = there.cumsum(axis=0) - (there.sum(axis=0) + 1) / 2
-    heights = np.arange(len(labels)) + (0 if value_format else 0.25) * offsets
-    for name, x, y, look in zip(series, table, heights, SERIES(), strict=False):
-        axis.plot(x, y, linestyle="none", markersize=8, label=name, **look)
-    if value_format:
-        for value, height in zip(table[there], heights[there], strict=True):
-            beside(axis, format(value, value_format), value, height, 8)
-    name_rows(axis, labels)
-    axis.margins(x=0.1)
-    axis.locator_params(axis="x", nbins=6)
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), **TIGHT)
 
 
 def step_rows(axis: plt.Axes, labels: Sequence[str], values: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""Error by epoch, by setting and by number of examples (lessons 6, 10 and 9)."""
+"""Error by epoch, by setting and by number of examples (lessons 6, 9 and 11)."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,9 @@ def seed_rows(axis: plt.Axes, results: Mapping[str, Sequence[float]]) -> None:
     axis.set_xlim(left=0)
 
 
-def example_curves(results: Mapping[str, Mapping[str, float]], counts: Sequence[int]) -> plt.Figure:
+def example_curves(
+    results: Mapping[str, Mapping[str, float]], counts: Sequence[int], title: str
+) -> plt.Figure:
     """Draw error against labelled examples a class, one line with its deviation for each variant.
 
     `results` maps a variant's name to `error_2_mean`, `error_2_sd` and so on for all `counts`.
@@ -70,6 +72,6 @@ def example_curves(results: Mapping[str, Mapping[str, float]], counts: Sequence[
     axis.set(xscale="log", ylim=(0, None), xlabel="labelled examples of each class")
     axis.set_xticks(counts, [str(count) for count in counts])
     axis.minorticks_off()
-    axis.set_title("Error on digits the network never met, %")
+    axis.set_title(title)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
