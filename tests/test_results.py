@@ -279,6 +279,7 @@ TINY = {  # one variant of each experiment for a CPU, and what makes it tiny
     "localisation": ("all, PCR", {"classifier": FEW}),
     "features": ("trained, three scales stacked", {"classifier": FEW}),
     "grad_cam": ("trained", {"classifier": FEW}),
+    "fast_digits": ("without shift, 2 epochs", {"data": DIGITS, "recipe": {"batch_size": 16}}),
 }
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from experiments.base import Experiment, Settings, device, fit_network, new_network, subset
+from experiments.base import Experiment, Settings, device, fit_network, load, new_network, subset
 from vgg_utils.data import load_cifar10
 from vgg_utils.fast_cifar10 import LAYERS, TRICKS, Recipe
 from vgg_utils.fast_cifar10 import train as train_fast
@@ -19,7 +19,7 @@ def fast(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
 
     `train_seconds` is what the loop counts: see `vgg_utils.fast_cifar10.train`.
     """
-    data = cifar10(folder)
+    data = load(settings, seed, folder) if "data" in settings else cifar10(folder)
     if "train_size" in settings:
         data = subset(data, settings, seed)
     numbers = {**settings["recipe"], **settings.get("change", {})}
@@ -60,6 +60,13 @@ NUMBERS = {
     "learning_rate": 0.6,
     "weight_decay": 5e-4,
     "width": 1.0,
+}
+# What the runs on digits leave out.
+LEFT_OUT = {
+    "everything": [],
+    "without small_logits": ["small_logits"],
+    "without shift": ["shift"],
+    "without all tricks": [name for name in TRICKS if name != "flip"],
 }
 
 EXPERIMENTS = {
@@ -126,5 +133,25 @@ EXPERIMENTS = {
         },
         run=fast,
         minutes=12,
+    ),
+    "fast_digits": Experiment(
+        question="Does what a trick is worth depend on the length of the run?",
+        data="the embedded digits: 1,297 to train on, 500 to test on, another split for every seed",
+        seeds=[1, 2, 3, 4, 5],
+        variants={
+            f"{name}, {epochs} epochs": {
+                "change": {"epochs": epochs},
+                "without": ["flip", *off],  # a mirrored 2 is no digit
+            }
+            for epochs in (2, 4, 8)
+            for name, off in LEFT_OUT.items()
+        },
+        common={
+            "data": {"name": "digits"},
+            "recipe": {**NUMBERS, "batch_size": 32, "width": 0.0625},
+            "device": "cpu",
+        },
+        run=fast,
+        minutes=5,
     ),
 }
