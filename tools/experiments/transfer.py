@@ -203,7 +203,6 @@ EXPERIMENTS = {
         question="How many flowers does a network need, from trained weights and from nothing?",
         data=FLOWERS,
         seeds=SEEDS,
-        pilot=[0],
         variants={
             "frozen, then thawed": {"trained": True, "steps": [80, 160], "rates": [0.1, 0.01]},
             "all at once": {"trained": True, "steps": [0, 240], "rates": [0.1, 0.1]},
