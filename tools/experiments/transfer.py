@@ -101,6 +101,7 @@ def start_of(settings: Settings, seed: int) -> VGGNet:
     """Return one of the book's networks, or its like with weights drawn from the seed."""
     net = load_trained(settings["weights"]).model
     torch.manual_seed(seed)
+    assert net.arguments is not None
     return net if settings["trained"] else VGGNet(**net.arguments).eval()
 
 
