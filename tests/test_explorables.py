@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_site
 import torch
 from scipy import stats
 from torch.nn import functional as F
@@ -26,7 +25,6 @@ from vgg_utils.model import VGGNet, fully_convolutional, initialise, weight_laye
 from vgg_utils.pictures import picture
 from vgg_utils.receptive_field import receptive_field
 
-browser = test_site.browser  # and its reasons to skip
 NAMES = ["convolution", "configuration", "signal", "dense", "seeds"]
 FIGURES = {name: getattr(explorables, name) for name in NAMES}
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_site
 
-browser, page = test_site.browser, test_site.page
 SCRIPT = Path(__file__).resolve().parent.parent / "book" / "_static" / "guess.js"
 CHOICES = """<details class="guess" data-choices="3|5|9" data-answer="5"><summary>Guess: how
 <em>wide</em>?</summary><p>One more on either side.</p></details>"""
