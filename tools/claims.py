@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments import EXPERIMENTS
+from marks import renewed
 from scipy import stats
 
 from vgg_utils.records import load_record
@@ -471,11 +472,7 @@ def costs() -> str:
 
 def with_tables(text: str) -> str:
     """Return DESIGN.md's text with its tables renewed."""
-    for name, made in (("claims", table()), ("costs", costs())):
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        before, rest = text.split(begin)
-        text = before + begin + made + end + rest.split(end)[1]
-    return text
+    return renewed(text, {"claims": table(), "costs": costs()})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
+from marks import renewed
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -108,10 +109,6 @@ def skills(notebook: Any) -> list[Skill]:
     return found
 
 
-def title(notebook: Any) -> str:
-    return str(notebook.cells[0].source.partition("\n")[0].removeprefix("# "))
-
-
 def with_promise(notebook: Any) -> Any:
     """Return the notebook with its minutes before the links at its head."""
     first = notebook.cells[0]
@@ -139,9 +136,7 @@ def guide(text: str) -> str:
         for one in skills(notebook):
             place = f"[{one.section}](../{path.name}#{one.anchor})"
             rows.append(f"| {number} | {one.skill} | {place} | {one.kind} {one.number} |")
-    begin, end = "<!-- skills -->\n", "\n<!-- end of skills -->"
-    before, rest = text.split(begin)
-    return before + begin + "\n".join(rows) + end + rest.split(end)[1]
+    return renewed(text, {"skills": "\n".join(rows)})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

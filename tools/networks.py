@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from marks import renewed
 from PIL import Image
 from scipy import stats
 from torch.nn import functional as F
@@ -243,11 +244,7 @@ def by_confidence(card: dict[str, Any]) -> str:
 def with_tables(text: str, card: dict[str, Any]) -> str:
     """Return the page's text with its tables renewed."""
     made = {"overview": overview(card), "classes": by_class(card), "sure": by_confidence(card)}
-    for name, table in made.items():
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        before, rest = text.split(begin)
-        text = before + begin + table + end + rest.split(end)[1]
-    return text
+    return renewed(text, made)
 
 
 def draw_front_picture(name: str = "A") -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from marks import renewed
+
 from vgg_utils.configs import layer_configs, summarise, total
 from vgg_utils.records import load_record
 
@@ -200,11 +202,7 @@ MADE: dict[str, Callable[[], str]] = {
 
 def with_tables(text: str) -> str:
     """Return the page's text with what stands between the marks renewed."""
-    for name, make in MADE.items():
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        before, rest = text.split(begin)
-        text = before + begin + make() + end + rest.split(end)[1]
-    return text
+    return renewed(text, {name: make() for name, make in MADE.items()})
 
 
 def main() -> int:

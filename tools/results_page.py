@@ -20,6 +20,7 @@ import claims
 import matplotlib.pyplot as plt
 from claims import CLAIMS, LEVEL, RECORDS, TOPICS, Claim
 from experiments import EXPERIMENTS
+from marks import renewed
 from matplotlib.transforms import blended_transform_factory
 
 from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, RED, beside, use_book_style
@@ -197,11 +198,7 @@ def figure(found: list[Found]) -> plt.Figure:
 def with_tables(text: str, found: list[Found]) -> str:
     """Return the page's text with its tables renewed."""
     made = {"summary": summary(found), "tables": tables(found), "records": records_table()}
-    for name, table in made.items():
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        before, rest = text.split(begin)
-        text = before + begin + table + end + rest.split(end)[1]
-    return text
+    return renewed(text, made)
 
 
 def as_record(found: list[Found]) -> str:
