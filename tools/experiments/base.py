@@ -20,6 +20,7 @@ from vgg_utils.augmentation import (
 )
 from vgg_utils.data import ImageData, load_cifar10, load_digits, load_scenes
 from vgg_utils.model import VGGNet
+from vgg_utils.trained import Trained, load_trained
 from vgg_utils.training import Row, fit
 
 Settings = Mapping[str, Any]
@@ -123,6 +124,19 @@ def new_network(settings: Settings, seed: int, data: ImageData) -> VGGNet:
     """Return the network of settings["model"] for this data, with weights drawn from the seed."""
     torch.manual_seed(seed)
     return VGGNet(data.train.tensors[0].shape[1], len(data.classes), **settings["model"])
+
+
+def own_network(settings: Settings, seed: int) -> Trained:
+    """Return the book's network of settings["weights"], or its like with weights of the seed.
+
+    The global generator stands where the seed has put it.
+    """
+    found = load_trained(settings["weights"])
+    torch.manual_seed(seed)
+    if settings["trained"]:
+        return found
+    assert found.model.arguments is not None
+    return found._replace(model=VGGNet(**found.model.arguments).eval())
 
 
 def fit_network(

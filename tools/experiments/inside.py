@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.base import Experiment, Settings
+from experiments.base import Experiment, Settings, own_network
 from experiments.localisation import (
     CLASSIFIER,
     DATA,
@@ -25,7 +25,6 @@ from vgg_utils.inside import grad_cam
 from vgg_utils.localise import crop
 from vgg_utils.model import VGGNet
 from vgg_utils.pictures import picture
-from vgg_utils.trained import Trained, load_trained
 
 
 def looking(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
@@ -88,19 +87,9 @@ def occlusion(net: VGGNet, images: torch.Tensor, patch: int, step: int) -> torch
     return torch.stack(falls, 2).unflatten(2, (len(places), len(places)))
 
 
-def trained_or_not(settings: Settings, seed: int) -> Trained:
-    """Return one of the book's own networks, or one like it with random weights of the seed."""
-    found = load_trained(settings["weights"])
-    if settings["trained"]:
-        return found
-    torch.manual_seed(seed)
-    assert found.model.arguments
-    return found._replace(model=VGGNet(**found.model.arguments).eval())
-
-
 def pointing(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     """Report how often the brightest place of a map lies in the asked photograph, percent."""
-    net = trained_or_not(settings, seed).model
+    net = own_network(settings, seed).model
     images, classes = sheets(settings["sheets"], seed, folder)
     patch, step = settings["patch"], settings["step"]
     falls = occlusion(net, images, patch, step)
@@ -154,7 +143,7 @@ def paint(
 
 def inversion(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     """Paint photographs from the maps after a block; report how far their pixels are off (RMS)."""
-    net, _, preprocess = trained_or_not(settings, seed)
+    net, _, preprocess = own_network(settings, seed)
     net.requires_grad_(False)
     side, mean = settings["side"], torch.tensor(preprocess.mean)[:, None, None]
     cut = Preprocess(side, side, [0.0, 0.0, 0.0])

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from experiments.base import Experiment, Settings
+from experiments.base import Experiment, Settings, own_network
 from experiments.localisation import CLASSIFIER, DATA, SEEDS, SIZE, STRIDE, study, untrained
 from vgg_utils.augmentation import random_flip, random_shift
 from vgg_utils.data import load_folder
@@ -97,14 +97,6 @@ def draw(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:
     return torch.cat([p[torch.randperm(len(p), generator=generator)[:count]] for p in places])
 
 
-def start_of(settings: Settings, seed: int) -> VGGNet:
-    """Return one of the book's networks, or its like with weights drawn from the seed."""
-    net = load_trained(settings["weights"]).model
-    torch.manual_seed(seed)
-    assert net.arguments is not None
-    return net if settings["trained"] else VGGNet(**net.arguments).eval()
-
-
 @torch.no_grad()
 def by_depth(net: VGGNet, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the pixels, each block's maps averaged over places, and fc6 and fc7."""
@@ -121,7 +113,7 @@ def by_depth(net: VGGNet, images: torch.Tensor) -> dict[str, torch.Tensor]:
 def flower_features(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     """Train linear classifiers on frozen features of each depth; report the errors, percent."""
     images, labels, test_images, test_labels = flowers(settings["weights"], folder)
-    net = start_of(settings, seed)
+    net = own_network(settings, seed).model
     known, asked = by_depth(net, images), by_depth(net, test_images)
     measures = {}
     for count in FEW:
@@ -157,7 +149,7 @@ def few_flowers(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
     measures = {}
     for count in FEW:
         chosen = draw(labels, count, seed)
-        model = cut_after(start_of(settings, seed), settings["block"], 5)
+        model = cut_after(own_network(settings, seed).model, settings["block"], 5)
         epochs = [steps * BATCH // len(chosen) for steps in settings["steps"]]
         for learns, rate, length in zip(("head", "all"), settings["rates"], epochs, strict=True):
             if not length:
