@@ -33,7 +33,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from vgg_utils.configs import layer_configs, positive
 from vgg_utils.sight import Track, unknown
-from vgg_utils.sight_rules import MADE, follow
+from vgg_utils.sight_rules import MADE, follow, tensors
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ class _Watcher(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        outputs = [one for one in _tensors(result)]
-        given = [one for one in _tensors(args) if self.tracks(one) is not None]
+        outputs = tensors([result])
+        given = [one for one in tensors(args) if self.tracks(one) is not None]
         operation = func.overloadpacket.__name__.strip("_")
         if not given or not outputs or operation in MADE:
             return result
@@ -283,15 +283,6 @@ def _axis(track: Track) -> AxisField:
         track.sized,
         pixels,
     )
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors of an argument or a result, in their order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _tensors(one)
 
 
 def _named_tensors(value: Any) -> Iterator[tuple[str, Tensor]]:

@@ -102,9 +102,6 @@ class Sight:
         moved = None if self.spans is None or ratio is None else self.spans.through(window, ratio)
         return Sight(low, high, moved)
 
-    def everything(self) -> Sight:
-        return Sight(self.low.min(keepdims=True), self.high.max(keepdims=True), None)
-
     def joined(self, other: Sight) -> Sight:
         """Return what places see that look both ways; a single place is seen by all."""
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)

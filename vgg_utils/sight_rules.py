@@ -86,7 +86,7 @@ def follow(
     given = {**{a.name: a.default_value for a in func._schema.arguments if a.has_default_value()}}
     given = {**dict.fromkeys(names), **given, **dict(zip(names, args, strict=False)), **kwargs}
     call = Call(plain, given, outputs, tracks, where)
-    sources = [one for one in _tensors(given.values()) if tracks(one) is not None]
+    sources = [one for one in tensors(given.values()) if tracks(one) is not None]
     lost = [track for one in sources for track in tracks(one) or () if track.lost]
     try:
         if lost:
@@ -113,19 +113,20 @@ def works_by_element(func: Any, plain: str) -> bool:
     return any(torch.Tag.pointwise in overload.tags for overload in (func, *overloads))
 
 
-def _tensors(values: Any) -> list[Tensor]:
+def tensors(values: Any) -> list[Tensor]:
+    """Return the tensors among arguments or results, in their order."""
     found: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):
             found.append(value)
         elif isinstance(value, list | tuple):
-            found += _tensors(value)
+            found += tensors(value)
     return found
 
 
 def together(call: Call) -> Tracks:
     """Combine tensors element by element."""
-    several = [call.tracks(one) for one in _tensors(call.given.values())]
+    several = [call.tracks(one) for one in tensors(call.given.values())]
     return tuple(united(axis) for axis in zip(*filter(None, several), strict=True))
 
 
@@ -440,10 +441,10 @@ def roll(call: Call) -> Tracks:
 @rule("cat")
 def concatenate(call: Call) -> Tracks:
     """Along the channels, a place has all of them; along an axis, places stand end to end."""
-    tensors = [one for one in call.given["tensors"] if one.numel()]
+    joined = [one for one in call.given["tensors"] if one.numel()]
     dim = call.given["dim"]
-    dim = dim if dim < 0 else dim - tensors[0].dim()
-    known = [call.tracks(one) for one in tensors]
+    dim = dim if dim < 0 else dim - joined[0].dim()
+    known = [call.tracks(one) for one in joined]
     there = [one for one in known if one is not None]
     by_axis = list(zip(*there, strict=True))
     is_axis = any(
@@ -458,7 +459,7 @@ def concatenate(call: Call) -> Tracks:
             found.append(united(axis))
         else:
             tracks = [None if one is None else one[index] for one in known]
-            found.append(end_to_end(tensors, tracks, dim))
+            found.append(end_to_end(joined, tracks, dim))
     return tuple(found)
 
 
@@ -470,12 +471,12 @@ def same_sight(one: Track, other: Track) -> bool:
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
-def end_to_end(tensors: Sequence[Tensor], tracks: Sequence[Track | None], dim: int) -> Track:
+def end_to_end(joined: Sequence[Tensor], tracks: Sequence[Track | None], dim: int) -> Track:
     there = [track for track in tracks if track is not None]
     none = Sight(np.array([NONE]), np.array([-NONE]), None)
     lines: list[list[Sight]] = [[], []]
     shapes, before = [], 0
-    for tensor, track in zip(tensors, tracks, strict=True):
+    for tensor, track in zip(joined, tracks, strict=True):
         place = np.zeros([1] * tensor.dim(), int) if track is None else track.place
         shape = [1] * tensor.dim()
         shape[dim] = tensor.shape[dim]
