@@ -1,6 +1,6 @@
 """Lesson 11: what a trained network's features are worth on new classes (Table 11)."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ def svm(kind: str, sides: tuple[int, ...] = (), **more: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
+@cache  # once for all runs of a process
 def flowers(weights: str, folder: Path) -> tuple[torch.Tensor, ...]:
     """Return images and labels to draw from, and images and labels to test on."""
     data, preprocess = load_folder(folder / "flowers5", size=32), load_trained(weights).preprocess
