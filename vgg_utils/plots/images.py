@@ -114,13 +114,11 @@ def boxes_on_images(
     titles: Sequence[str],
     *,
     columns: int = 4,
-    heat: Tensor | None = None,
 ) -> plt.Figure:
     """Draw images (N, 1 or 3, side, side) with boxes, in rows.
 
     `groups` maps a name, written below, to the boxes of each image, (N, 4) or (N, several, 4), as
-    centre x, centre y, width and height in pixels. `heat` (N, rows, columns) is laid over the
-    images, from clear (0) to red (its own maximum).
+    centre x, centre y, width and height in pixels.
     """
     looks: Any = plt.cycler(color=[GREEN, ORANGE, SKY], linestyle=["-", "--", ":"])
     looks += plt.cycler(linewidth=[2, 2, 1.2], zorder=[3, 3, 2])  # called, they go round
@@ -128,9 +126,6 @@ def boxes_on_images(
     figure = image_grid(images, titles, columns=columns)
     figure.set_figheight(figure.get_figheight() + 0.3)  # for the legend
     for index, axis in enumerate(figure.axes[: len(images)]):
-        if heat is not None:
-            extent = axis.images[0].get_extent()
-            axis.imshow(heat[index].cpu(), HEAT, vmin=0, extent=extent, interpolation="bilinear")
         for boxes, look in zip(groups.values(), looks(), strict=False):
             for x, y, width, height in boxes[index].reshape(-1, 4).tolist():
                 corner = (x - (width + 1) / 2, y - (height + 1) / 2)  # pixel 0 begins at -0.5
