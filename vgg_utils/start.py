@@ -122,5 +122,6 @@ def _go_to_drive() -> None:
         drive.mount(str(DRIVE))
         (DRIVE / KEPT).mkdir(parents=True, exist_ok=True)
         os.chdir(DRIVE / KEPT)
+        os.environ["TORCH_HOME"] = str(DRIVE / KEPT / "torch")  # torchvision's weights
     except Exception as error:  # whatever Colab raises when the reader says no
         print(f"Drive was not opened ({error}): files stay on this machine, and go with it.")
