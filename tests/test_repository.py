@@ -388,7 +388,7 @@ def test_hook_refuses_long_subjects_alone() -> None:
 
 
 def test_workflows_and_forms_are_there() -> None:
-    assert {path.name for path in WORKFLOWS} >= {"tests.yml", "publish.yml"}
+    assert {path.name for path in WORKFLOWS} >= {"tests.yml", "publish.yml", "weekly.yml"}
     assert {path.stem for path in ISSUE_FORMS} >= {"typo", "wrong_number", "exercise"}
 
 
@@ -426,6 +426,14 @@ def test_workflow_of_the_tests_names_files_that_exist() -> None:
     named = re.findall(r"tests/\w+\.py", read(".github/workflows/tests.yml"))
     assert named
     assert all((ROOT / name).exists() for name in named)
+
+
+def test_weekly_run_takes_colab_s_versions_the_oldest_and_the_image() -> None:
+    jobs = yaml.safe_load(read(".github/workflows/weekly.yml"))["jobs"]
+    ends = [job["versions"] for job in jobs["versions"]["strategy"]["matrix"]["include"]]
+    assert set(ends) | {"here"} == {"colab", "oldest", "here"}
+    for name, says in (("versions", '--versions "$VERSIONS"'), ("image", "--versions here")):
+        assert f"tools/alone.py {says}" in jobs[name]["steps"][-1]["run"]
 
 
 def test_publishing_waits_for_the_tests_of_the_site() -> None:
