@@ -51,6 +51,7 @@ def make_place(folder: Path, versions: str | None = None, python: str = sys.exec
     if packages cannot be had, and ValueError for "here" if the module is there already.
     """
     settings = redirected_to(snapshot(folder / "checkout"))
+    python = os.path.abspath(shutil.which(python) or python)
     if versions == "here":
         if "vgg_utils" in packages(Path(python), settings):
             raise ValueError(f"{python} has the module already: run `pip uninstall vgg-utils`")
