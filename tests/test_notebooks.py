@@ -124,7 +124,9 @@ def test_notebook_is_valid_and_stored_clean(path: Path) -> None:
     notebook = load(path)
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
-    offers = json.loads((ROOT / "vgg_utils" / "lessons.json").read_text("utf-8"))[path.stem]
+    takes = json.loads((ROOT / "vgg_utils" / "lessons.json").read_text("utf-8"))
+    assert path.stem in takes, f"run `python tools/anywhere.py --measure {path.name}`"
+    offers = takes[path.stem]
     assert notebook.metadata == METADATA | (FOR_GPU if offers["choice"] else {})
     for cell in notebook.cells:
         known = {"tags", "mystnb", "cellView", "jupyter"}

@@ -205,6 +205,14 @@ def measure(path: Path) -> dict[str, Any]:
     }
 
 
+def store(name: str, takes: dict[str, Any]) -> None:
+    """Enter what a page takes, so that its first cell knows it."""
+    measured = json.loads(MEASURED.read_text("utf-8")) | {name: takes}
+    text = json.dumps(dict(sorted(measured.items())), indent=1)
+    MEASURED.write_text(text + "\n", encoding="utf-8")
+    print(name, takes)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all in book/")
@@ -216,11 +224,8 @@ def main() -> int:
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
         if options.measure:
-            measured = json.loads(MEASURED.read_text("utf-8"))
-            measured[path.stem] = measure(path)
-            print(path.stem, measured[path.stem])
-            text = json.dumps(dict(sorted(measured.items())), indent=1)
-            MEASURED.write_text(text + "\n", encoding="utf-8")
+            store(path.stem, {"seconds": 0, "pace": 1, "gigabytes": 0, "steps": 0, "choice": ""})
+            store(path.stem, measure(path))
     return 0
 
 

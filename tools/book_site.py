@@ -62,8 +62,8 @@ def offer_file_or_nothing(app: Sphinx, doctree: nodes.document, page: str) -> No
             parent.replace(link, link.children)
     if page == app.config.root_doc and not HAS_ADDRESS:
         way = next(p for p in doctree.findall(nodes.paragraph) if "on Colab." in p.astext())
-        way += [nodes.Text(" "), nodes.literal(COMMAND, COMMAND)]
-        way += nodes.Text(", with the name of your repository, sets the address for these links.")
+        way += [nodes.Text(" The links appear once "), nodes.literal(COMMAND, COMMAND)]
+        way += nodes.Text(" has set the repository's address.")
 
 
 def offer_no_button(app: Sphinx, config: Any) -> None:
