@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,10 +78,14 @@ class Node:
     def box(self, place: Sequence[int]) -> tuple[tuple[float, float], ...]:
         """Return the ends of a place's field in pixels, an axis each; beyond lies padding.
 
-        Raises ValueError where the field is not known or the places are not evenly spaced.
+        They are infinite where it sees everything. Raises ValueError where the field is not known
+        or the places are not evenly spaced.
         """
         ends = []
         for axis, one in zip(place, self.axes, strict=True):
+            if one.is_global:
+                ends.append((-math.inf, math.inf))
+                continue
             if one.field is None or one.jump is None or one.start is None:
                 raise ValueError(
                     f"{self.name}: {one.unknown or 'the places are not evenly spaced'}"
@@ -344,18 +349,25 @@ def by_name(name: str) -> nn.Module:
         options["init_weights"] = False
     if any(name in models.list_models(part) for part in (models.detection, models.segmentation)):
         options["weights_backbone"] = None
-    handle = hooks.register_module_parameter_registration_hook(_without_numbers)
+    handles = [
+        hooks.register_module_parameter_registration_hook(_without_numbers),
+        hooks.register_module_buffer_registration_hook(_without_numbers),
+    ]
     try:
         model: nn.Module = models.get_model(name, **options)
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     return (
         model.get_submodule("backbone") if name in models.list_models(models.detection) else model
     )
 
 
-def _without_numbers(module: nn.Module, name: str, parameter: Tensor) -> Any:
-    return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+def _without_numbers(module: nn.Module, name: str, tensor: Tensor | None) -> Any:
+    if tensor is None or not tensor.is_floating_point():  # indices are needed
+        return tensor
+    empty = tensor.to("meta")
+    return nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
