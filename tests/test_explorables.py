@@ -14,19 +14,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 from scipy import stats
 from torch.nn import functional as F
 
-from vgg_utils import explorables
+from vgg_utils import explorables, plots
 from vgg_utils.augmentation import rescale
 from vgg_utils.configs import layer_configs, layer_names, summarise, total
 from vgg_utils.images import read_image
 from vgg_utils.model import VGGNet, fully_convolutional, initialise, weight_layers
+from vgg_utils.network_receptive_field import by_name, find, network_receptive_field
 from vgg_utils.pictures import picture
-from vgg_utils.receptive_field import receptive_field
+from vgg_utils.receptive_field import Layer, receptive_field
 
 NAMES = ["convolution", "configuration", "signal", "dense", "seeds"]
-FIGURES = {name: getattr(explorables, name) for name in NAMES}
+RESNET = network_receptive_field(by_name("resnet18"), 224)
+
+
+def explorer() -> str:
+    photo = ImageOps.fit(Image.open(picture("cat")), (224, 224))
+    chains = {"A": receptive_field("A"), "D": receptive_field("D"), "ResNet-18": RESNET}
+    return plots.receptive_field_explorer(photo, chains)
+
+
+FIGURES = {name: getattr(explorables, name) for name in NAMES} | {"receptive_field": explorer}
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>
 <meta name="viewport" content="width=device-width"></head><body>{body}</body></html>"""
 
@@ -95,7 +106,7 @@ def cells(table: Any) -> np.ndarray:
 
 def test_every_figure_is_tested() -> None:
     files = {path.stem for path in Path(explorables.__file__).parent.glob("*.html")}
-    assert files == {*FIGURES, "look", "receptive_field"}
+    assert files == {*FIGURES, "look"}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -750,3 +761,137 @@ def test_seeds_shrink_the_interval_and_answer_the_keyboard(show: Any) -> None:
     before = said(figure)
     figure.get_by_role("button", name="Draw anew").press("Space")
     assert said(figure) != before
+
+
+# Receptive-field explorer
+
+
+def shown(figure: Any) -> list[float]:
+    """Return field, jump and units across the map, and the left end of the outlined square."""
+    text = said(figure)
+    found = re.search(r"field (\d+)x\d+ px, jump (\d+) px\..* of (\d+)x\d+ sees", text)
+    assert found, text
+    left, stroke = (
+        float(figure.locator(".field-live .field-seen").get_attribute(key))
+        for key in ("x", "stroke-width")
+    )
+    return [*map(float, found.groups()), left + stroke / 2]
+
+
+def go_to_first_unit(figure: Any) -> None:
+    picture = figure.locator(".field-live")
+    box = picture.bounding_box()
+    figure.page.mouse.click(box["x"] + 2, box["y"] + 2)
+
+
+def sizes(layers: list[Layer], side: int) -> list[int]:
+    """Return the sides of the maps, from PyTorch itself."""
+    x, found = torch.zeros(1, 1, side), []
+    for layer in layers:
+        padding = layer.padding
+        if padding == "same":
+            padding = layer.dilation * (layer.kernel_size - 1) // 2
+        window = torch.ones(1, 1, layer.kernel_size)
+        x = F.conv1d(x, window, None, layer.stride, padding, layer.dilation)
+        found.append(x.shape[2])
+    return found
+
+
+def test_explorer_shows_the_rows_of_the_arithmetic(show: Any) -> None:
+    figure = show("receptive_field")
+    rows = receptive_field("D")
+    layers = [Layer(row.kernel_size, row.stride, row.padding) for row in rows]
+    for index, (row, units) in enumerate(zip(rows, sizes(layers, 224), strict=True)):
+        slide(figure, "Layer", index)
+        go_to_first_unit(figure)
+        wanted = [row.receptive_field, row.jump, units, row.interval(0)[0]]
+        assert shown(figure) == pytest.approx(wanted), row.name
+        assert f"D, {row.name}: " in said(figure)
+    static = figure.locator(".live-static").text_content()
+    assert "D, conv4_3" in static and "92x92" in static
+
+
+def test_explorer_shows_the_widest_path_of_a_network(show: Any) -> None:
+    figure = show("receptive_field")
+    choose(figure, "ResNet-18")
+    slider = figure.get_by_role("slider", name="Layer")
+    names, last = [], int(slider.get_attribute("max"))
+    for index in range(last + 1):
+        slide(figure, "Layer", index)
+        go_to_first_unit(figure)
+        name = slider.get_attribute("aria-valuetext")
+        names.append(name)
+        node = find(RESNET, name)
+        (low, _), _ = node.box((0, 0))
+        axis = node.axes[0]
+        assert shown(figure) == pytest.approx([axis.field, axis.jump, node.shape[2], low]), name
+    assert names[0] == "conv1" and names[-1] == "layer4.1.conv2"
+    assert shown(figure)[0] == 435
+    assert len(names) == 18  # 17 convolutions and a pool; what adds and activates changes nothing
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [
+        ("3", [Layer(3, padding="same")]),
+        ("7s2, 3s2 3d2", [Layer(7, 2, 3), Layer(3, 2, 1), Layer(3, 1, "same", 2)]),
+        ("3p0 M 5s3d2p1 m", [Layer(3), Layer(2, 2), Layer(5, 3, 1, 2), Layer(2, 2)]),
+        ("4 2s2p1 1", [Layer(4, 1, "same"), Layer(2, 2, 1), Layer(1)]),
+    ],
+)
+def test_explorer_follows_layers_of_one_s_own(text: str, layers: list[Layer], show: Any) -> None:
+    figure = show("receptive_field")
+    choose(figure, "Your own")
+    figure.get_by_role("textbox").fill(text)
+    rows = receptive_field(layers)
+    assert figure.get_by_role("slider", name="Layer").get_attribute("max") == str(len(rows) - 1)
+    for index, (row, units) in enumerate(zip(rows, sizes(layers, 224), strict=True)):
+        slide(figure, "Layer", index)
+        go_to_first_unit(figure)
+        wanted = [row.receptive_field, row.jump, units, row.interval(0)[0]]
+        assert shown(figure) == pytest.approx(wanted), row.name
+
+
+def test_explorer_says_what_is_wrong_with_layers(show: Any) -> None:
+    figure = show("receptive_field", width=390)
+    assert figure.get_by_role("textbox").count() == 0
+    choose(figure, "Your own")
+    box = figure.get_by_role("textbox")
+    for text, says in {
+        "3 3q": "“3q” is no layer. Write 3",
+        "0": "“0” is no layer",
+        "3s0": "“3s0” is no layer",
+        "": "at least one layer",
+        "99s9p0 99p0": "Layer 2, 99p0, spans 99 units, and the map before it has 14",
+    }.items():
+        box.fill(text)
+        assert says in said(figure)
+        assert box.get_attribute("aria-invalid") == "true"
+    box.fill("3 3")
+    assert box.get_attribute("aria-invalid") == "false"
+    assert shown(figure)[:3] == [5, 1, 224]
+    choose(figure, "A")
+    assert figure.get_by_role("textbox").count() == 0
+    assert shown(figure)[0] == receptive_field("A")[-1].receptive_field
+
+
+def test_explorer_moves_by_arrow_keys_taps_and_stays_on_the_map(show: Any) -> None:
+    figure = show("receptive_field", width=390)
+    figure.page.touchscreen.tap(*centre_of(figure.locator(".field-live")))
+    unit = re.compile(r"row (\d+), column (\d+) of 28x28")
+    assert {*unit.search(said(figure)).groups()} <= {"14", "15"}
+    picture = figure.locator(".field-live")
+    row, column = map(int, unit.search(said(figure)).groups())
+    for key, down, right in (("ArrowLeft", 0, -1), ("ArrowDown", 1, 0), ("ArrowRight", 0, 1)):
+        picture.press(key)
+        row, column = row + down, column + right
+        assert unit.search(said(figure)).groups() == (str(row), str(column))
+    for _ in range(30):
+        picture.press("ArrowUp")
+    assert unit.search(said(figure)).groups() == ("1", str(column))
+
+
+def centre_of(part: Any) -> tuple[float, float]:
+    part.scroll_into_view_if_needed()
+    box = part.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

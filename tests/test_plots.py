@@ -8,6 +8,7 @@ import torch
 
 from vgg_utils import classify, load_trained, plots, read_image
 from vgg_utils.configs import layer_configs
+from vgg_utils.network_receptive_field import by_name, find, network_receptive_field
 from vgg_utils.pictures import picture
 from vgg_utils.receptive_field import receptive_field
 
@@ -28,14 +29,51 @@ def test_explorer_opens_two_thirds_down_d_or_the_first(configs, opened):
     # A's fields are 3, 4 (pool), 8, 10, 18, 26, 30, 46, 62 and four more; D's, 3, 5, 6, 10, 14, 16,
     # 24, 32, 40, 44, 60, 76, 92 and five more
     layer, field = {"A": ("conv4_2", 62), "D": ("conv4_3", 92)}[opened]
-    assert f"<output>{opened}, {layer}: field {field}x{field} px.</output>" in page
-    assert "<p><b>me</b></p>" in page and "{{" not in page
+    assert f">{opened}, {layer}: a unit in the middle" in page and f"{field}x{field} pixels" in page
+    assert "><b>me</b></p>" in page and "{{" not in page
 
 
 def test_explorer_refuses_an_image_that_is_not_square():
     image, chains = np.zeros((32, 30, 3), np.uint8), {"A": receptive_field(layer_configs["A"])}
     with pytest.raises(ValueError, match="square, got 32x30"):
         plots.receptive_field_explorer(image, chains)
+
+
+def test_explorer_refuses_nodes_that_see_other_fields_along_their_axes():
+    nodes = network_receptive_field(torch.nn.Conv2d(3, 1, (3, 5)), 32)
+    with pytest.raises(ValueError, match="other fields along its axes"):
+        plots.receptive_field_explorer(np.zeros((32, 32, 3), np.uint8), {"own": nodes})
+
+
+def drawn(figure):
+    """Return the outlined boxes as (left, right, top, bottom), by their labels."""
+    (axis,) = figure.axes
+    boxes = [(*patch.get_xy(), patch.get_width(), patch.get_height()) for patch in axis.patches]
+    labels = [text.get_text() for text in axis.texts]
+    return {label: (x, x + w, y, y + h) for label, (x, y, w, h) in zip(labels, boxes, strict=True)}
+
+
+def test_fields_of_nodes_lie_round_the_unit_nearest_to_a_point():
+    """Of VGG-16 the middle unit of pool5 sees 6 to 218, and unit 0 from 90 pixels outside."""
+    image = np.zeros((224, 224, 3), np.uint8)
+    node = find(network_receptive_field(by_name("vgg16"), 224), "features")
+    assert drawn(plots.fields_of_nodes(image, {"pool5": node})) == {"pool5": (6, 218, 6, 218)}
+    corner = drawn(plots.fields_of_nodes(image, {"pool5": node}, at=(0, 1)))
+    assert corner == {"pool5": (102, 314, -90, 122)}
+
+
+def test_fields_of_nodes_give_the_whole_image_to_what_sees_everything():
+    image = np.zeros((96, 64, 3), np.uint8)
+    nodes = network_receptive_field(by_name("mobilenet_v3_small"), (96, 64))
+    shown = {"first": find(nodes, "features.0"), "last": find(nodes, "features")}
+    boxes = drawn(plots.fields_of_nodes(image, shown))
+    assert boxes == {"first": (31, 34, 47, 50), "last": (0, 64, 0, 96)}
+
+
+def test_fields_of_nodes_refuse_places_that_are_not_even():
+    (node,) = network_receptive_field(torch.nn.AdaptiveAvgPool2d(5), 12)[-1:]
+    with pytest.raises(ValueError, match="evenly"):
+        plots.fields_of_nodes(np.zeros((12, 12, 3), np.uint8), {"own": node})
 
 
 def test_network_at_work_shows_its_answer_and_maps_of_every_block():

@@ -345,7 +345,7 @@ def test_figure_of_the_receptive_field_answers_the_keyboard(
 ) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     page.goto(f"{address}/book/03_chains.html", wait_until="networkidle")
-    figure = page.locator(".rf-explorer").first
+    figure = page.locator(".live-field").first
     slider, output = figure.locator('input[type="range"]').first, figure.locator("output").first
     slider.focus(timeout=5_000)
     page.keyboard.press("Home")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +51,7 @@ class AxisField:
     start: float | None
     #: do the branches that have met look at the same centre? None where they can't be compared
     aligned: bool | None
-    #: a place sees the whole axis, however large the input is
+    #: an operation has looked at all places of the axis at once
     is_global: bool
     #: the numbers hold for this size of the input alone
     for_this_size: bool
@@ -77,10 +78,14 @@ class Node:
     def box(self, place: Sequence[int]) -> tuple[tuple[float, float], ...]:
         """Return the ends of a place's field in pixels, an axis each; beyond lies padding.
 
-        Raises ValueError where the field is not known or the places are not evenly spaced.
+        They are infinite where it sees everything. Raises ValueError where the field is not known
+        or the places are not evenly spaced.
         """
         ends = []
         for axis, one in zip(place, self.axes, strict=True):
+            if one.is_global:
+                ends.append((-math.inf, math.inf))
+                continue
             if one.field is None or one.jump is None or one.start is None:
                 raise ValueError(
                     f"{self.name}: {one.unknown or 'the places are not evenly spaced'}"
@@ -321,8 +326,12 @@ def _row(axis: AxisField) -> str:
     return f"{field:>7} {axis.narrowest:>6} {jump:>6} {start:>7}  {aligned}{size}"
 
 
-def _by_name(name: str) -> nn.Module:
-    """Return a network of the book, or one of torchvision's, without downloads."""
+def by_name(name: str) -> nn.Module:
+    """Return a network of the book, or one of torchvision's (of a detector, the trunk).
+
+    Its parameters have no numbers, so that it takes no time or memory. Raises ValueError for a name
+    that is none, with those nearest to it.
+    """
     if name in layer_configs:
         from vgg_utils.model import VGGNet
 
@@ -335,15 +344,30 @@ def _by_name(name: str) -> nn.Module:
             f"no network {name!r}: choose one of {', '.join(layer_configs)}, or of torchvision's"
             + (f", such as {', '.join(near)}" if near else "")
         )
-    options: dict[str, Any] = {"weights": None, "weights_backbone": None}
-    for kept in (options, {"weights": None}):
-        for more in ({"init_weights": False}, {}):
-            try:
-                with torch.device("meta"):
-                    return models.get_model(name, **kept, **more)
-            except (TypeError, ValueError):  # takes no such option
-                continue
-    raise ValueError(f"{name} cannot be built without a download")
+    options: dict[str, Any] = {"weights": None}
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = False
+    if any(name in models.list_models(part) for part in (models.detection, models.segmentation)):
+        options["weights_backbone"] = None
+    handles = [
+        hooks.register_module_parameter_registration_hook(_without_numbers),
+        hooks.register_module_buffer_registration_hook(_without_numbers),
+    ]
+    try:
+        model: nn.Module = models.get_model(name, **options)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return (
+        model.get_submodule("backbone") if name in models.list_models(models.detection) else model
+    )
+
+
+def _without_numbers(module: nn.Module, name: str, tensor: Tensor | None) -> Any:
+    if tensor is None or not tensor.is_floating_point():  # indices are needed
+        return tensor
+    empty = tensor.to("meta")
+    return nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -356,7 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=224, help="side of the input (default: 224)")
     options = parser.parse_args(arguments)
     try:
-        nodes = network_receptive_field(_by_name(options.network), options.size)
+        nodes = network_receptive_field(by_name(options.network), options.size)
         chosen = [find(nodes, options.at)] if options.at else nodes
     except ValueError as error:
         sys.exit(str(error))

@@ -8,9 +8,10 @@ with a period, each time so many pixels further, and beyond the input lies paddi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,16 @@ class Spans:
         return Spans(low, high, count * self.step)
 
 
+def at_places(function: Callable[[Array], Array]) -> Window:
+    """Return a window for which a function gives the places that each one looks at."""
+
+    def look(places: Array) -> tuple[Array, Array]:
+        seen = np.atleast_2d(function(places))
+        return seen, np.ones_like(seen, bool)
+
+    return look
+
+
 def hull(window: tuple[Array, Array], at: Callable[[Array], tuple[Array, Array]]) -> Any:
     """Return the first and last pixel of all that each place looks at."""
     places, there = window
@@ -89,6 +100,10 @@ class Sight:
         if self.spans:
             return self.spans.width
         return max(int((self.high - self.low).max(initial=-1)) + 1, 0)
+
+    def picked(self, places: Array) -> Sight:
+        """Return the sight of some of the places, in any order."""
+        return Sight(self.low[places], self.high[places], None)
 
     def through(self, exact: Window, places: int, ratio: Fraction | None, window: Window) -> Sight:
         size = len(self.low)
@@ -209,14 +224,14 @@ class Track:
         steps = {*np.diff(own)}
         moved = replace(self, dim=dim, place=_line(self.place.ndim, dim, len(own)))
         if len(steps) == 1 and (step := int(steps.pop())) != 0:
-
-            def look(places: Array) -> tuple[Array, Array]:
-                seen = (own[0] + step * places)[None]
-                return seen, np.ones_like(seen, bool)
-
+            look = at_places(lambda places: own[0] + step * places)
             return moved.through(look, len(own), Fraction(step))
-        wide, narrow = (Sight(s.low[own], s.high[own], None) for s in (self.wide, self.narrow))
-        return replace(moved, wide=wide, narrow=narrow, sized=True)
+        return replace(moved.picked(own), sized=True)
+
+    def picked(self, places: Array) -> Track:
+        """Return the same with some places of the line in its place."""
+        wide, narrow = self.wide.picked(places), self.narrow.picked(places)
+        return replace(self, wide=wide, narrow=narrow)
 
     def through(
         self,
@@ -265,8 +280,7 @@ class Track:
             _, rank = np.unique(end, return_inverse=True)
             _, index = np.unique(index * self.count + rank, return_inverse=True)
         _, first = np.unique(index, return_index=True)
-        wide, narrow = (Sight(s.low[first], s.high[first], None) for s in (self.wide, self.narrow))
-        return replace(self, place=flat(index[self.place]), wide=wide, narrow=narrow)
+        return replace(self.picked(first), place=flat(index[self.place]))
 
 
 def _line(dims: int, dim: int, places: int) -> Array:
@@ -288,12 +302,12 @@ def unknown(why: str) -> Track:
     return Track(np.zeros(0, int), nothing, nothing, -1, None, lost=why)
 
 
-def united(tracks: Sequence[Track]) -> Track:
-    """Return what elements see that are made of the elements of several tensors, place by place."""
-    first, *others = tracks
-    for other in others:
-        first = _united(first, other)
-    return first
+def united(several: Iterable[Sequence[Track]]) -> tuple[Track, ...]:
+    """Return what elements see that are made of the elements of several tensors, place by place.
+
+    Each tensor has a track for every axis.
+    """
+    return tuple(reduce(_united, axis) for axis in zip(*several, strict=True))
 
 
 def _united(one: Track, other: Track) -> Track:
@@ -310,8 +324,8 @@ def _united(one: Track, other: Track) -> Track:
         place = index.reshape(first.shape)
         own = pairs // other.count, pairs % other.count
         sights = [
-            (Sight(w.low[k], w.high[k], None), Sight(n.low[k], n.high[k], None))
-            for (w, n), k in zip(sights, own, strict=True)
+            (wide.picked(k), narrow.picked(k))
+            for (wide, narrow), k in zip(sights, own, strict=True)
         ]
     (wide, narrow), (wide_2, narrow_2) = sights
     wide, narrow = wide.joined(wide_2), narrow.narrower(narrow_2)

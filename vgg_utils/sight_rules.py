@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg_utils.sight import NONE, Array, Sight, Track, Window, flat, united, unknown
+from vgg_utils.sight import NONE, Array, Sight, Track, Window, at_places, flat, united, unknown
 
 Tracks = tuple[Track, ...]
 Lookup = Callable[[Any], Tracks | None]
@@ -126,8 +126,7 @@ def tensors(values: Any) -> list[Tensor]:
 
 def together(call: Call) -> Tracks:
     """Combine tensors element by element."""
-    several = [call.tracks(one) for one in tensors(call.given.values())]
-    return tuple(united(axis) for axis in zip(*filter(None, several), strict=True))
+    return united(filter(None, map(call.tracks, tensors(call.given.values()))))
 
 
 rule("hardswish", "log_sigmoid_forward", "rrelu_with_noise")(together)
@@ -189,20 +188,30 @@ def transposed_window(kernel: int, stride: int, padding: int, dilation: int) -> 
     return look
 
 
-def at_places(function: Callable[[Array], Array]) -> Window:
-    """Return a window for which a function gives the places that each one looks at."""
-
-    def look(places: Array) -> tuple[Array, Array]:
-        seen = np.atleast_2d(function(places))
-        return seen, np.ones_like(seen, bool)
-
-    return look
-
-
 def each(value: Any, count: int) -> list[Any]:
     """Return one value for each of the last dimensions, as PyTorch spells it."""
     values = list(value) if isinstance(value, list | tuple) else [value]
     return values * count if len(values) == 1 else values
+
+
+def from_right(dim: int, tensor: Tensor) -> int:
+    """Return a dimension as counted from the right."""
+    return dim if dim < 0 else dim - tensor.dim()
+
+
+def windows(call: Call, count: int, kernel: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """Return kernel size, stride, padding and dilation along each of the last dimensions."""
+    stride = each(call.given["stride"] or kernel, count)
+    padding, dilation = (each(call.given.get(name, 1), count) for name in ("padding", "dilation"))
+    return list(zip(kernel, stride, padding, dilation, strict=True))
+
+
+def line_along(track: Track, dim: int) -> Track:
+    """Return a track with its line along a dimension, or raise Lost."""
+    line = track.along(dim)
+    if line is None:
+        raise Lost("slides along a dimension that holds several axes of the input")
+    return line
 
 
 def lengths(call: Call, dim: int) -> tuple[int, int]:
@@ -221,10 +230,7 @@ def slide(call: Call, count: int, make: Callable[[int, int, int, Track], Track])
         alone = track.dim if track.count == 1 and call.source.shape[track.dim] == 1 else None
         dims = [dim for dim in range(-count, 0) if track.varies(dim) or dim == alone]
         for dim in dims:
-            line = track.along(dim)
-            if line is None:
-                raise Lost("slides along a dimension that holds several axes of the input")
-            track = make(dim + count, *lengths(call, dim), line)
+            track = make(dim + count, *lengths(call, dim), line_along(track, dim))
         found.append(track)
     return tuple(found)
 
@@ -235,14 +241,13 @@ def convolution(call: Call) -> Tracks:
     if call.tracks(weight) is not None:
         raise Lost("takes its weights from a map")
     count = weight.dim() - 2
-    names = ("stride", "padding", "dilation")
-    stride, padding, dilation = (each(call.given[name], count) for name in names)
+    sizes = windows(call, count, weight.shape[2:])
 
     def make(axis: int, _: int, places: int, track: Track) -> Track:
-        sizes = weight.shape[2 + axis], stride[axis], padding[axis], dilation[axis]
+        stride = sizes[axis][1]
         if call.given["transposed"]:
-            return track.through(transposed_window(*sizes), places, Fraction(1, stride[axis]))
-        return track.through(window(*sizes), places, Fraction(stride[axis]))
+            return track.through(transposed_window(*sizes[axis]), places, Fraction(1, stride))
+        return track.through(window(*sizes[axis]), places, Fraction(stride))
 
     return tuple(track.over([-count - 1]) for track in slide(call, count, make))
 
@@ -251,14 +256,10 @@ def convolution(call: Call) -> Tracks:
 @rule(*(f"max_pool{n}d_with_indices" for n in (2, 3)))
 def pool(call: Call) -> Tracks:
     count = int(call.operation.partition("pool")[2][0])
-    kernel = each(call.given["kernel_size"], count)
-    stride = each(call.given["stride"] or kernel, count)
-    padding = each(call.given["padding"], count)
-    dilation = each(call.given.get("dilation", 1), count)
+    sizes = windows(call, count, each(call.given["kernel_size"], count))
 
     def make(axis: int, _: int, places: int, track: Track) -> Track:
-        sizes = kernel[axis], stride[axis], padding[axis], dilation[axis]
-        return track.through(window(*sizes), places, Fraction(stride[axis]))
+        return track.through(window(*sizes[axis]), places, Fraction(sizes[axis][1]))
 
     return slide(call, count, make)
 
@@ -386,7 +387,7 @@ def moved(
 
     A line stays a line where it moves evenly, by `ratio`.
     """
-    dim = dim if dim < 0 else dim - output.dim()
+    dim = from_right(dim, output)
     places, found = output.shape[dim], []
     for track in tracks:
         if ratio is not None and track.is_line and track.dim == dim and track.count > 1:
@@ -442,8 +443,7 @@ def roll(call: Call) -> Tracks:
 def concatenate(call: Call) -> Tracks:
     """Along the channels, a place has all of them; along an axis, places stand end to end."""
     joined = [one for one in call.given["tensors"] if one.numel()]
-    dim = call.given["dim"]
-    dim = dim if dim < 0 else dim - joined[0].dim()
+    dim = from_right(call.given["dim"], joined[0])
     known = [call.tracks(one) for one in joined]
     there = [one for one in known if one is not None]
     by_axis = list(zip(*there, strict=True))
@@ -452,11 +452,11 @@ def concatenate(call: Call) -> Tracks:
         for axis in by_axis
         for track in axis
     )
-    found = []
+    found: list[Track] = []
     for index, axis in enumerate(by_axis):
         alike = len(there) == len(known) and all(same_sight(axis[0], other) for other in axis)
         if not is_axis or (alike and not axis[0].varies(dim)):
-            found.append(united(axis))
+            found += united([track] for track in axis)
         else:
             tracks = [None if one is None else one[index] for one in known]
             found.append(end_to_end(joined, tracks, dim))
@@ -511,10 +511,9 @@ def end_to_end(joined: Sequence[Tensor], tracks: Sequence[Track | None], dim: in
 
 @rule("stack")
 def stack(call: Call) -> Tracks:
-    dim = call.given["dim"]
-    dim = dim if dim < 0 else dim - call.outputs[0].dim()
+    dim = from_right(call.given["dim"], call.outputs[0])
     known = filter(None, map(call.tracks, call.given["tensors"]))
-    return tuple(opened(united(axis), dim) for axis in zip(*known, strict=True))
+    return tuple(opened(track, dim) for track in united(known))
 
 
 # Form
@@ -535,8 +534,7 @@ def closed(track: Track, dim: int) -> Track:
 
 @rule("unsqueeze", quiet=True)
 def unsqueeze(call: Call) -> Tracks:
-    dim = call.given["dim"]
-    dim = dim if dim < 0 else dim - call.outputs[0].dim()
+    dim = from_right(call.given["dim"], call.outputs[0])
     return tuple(opened(track, dim) for track in call.own())
 
 
@@ -546,27 +544,22 @@ def squeeze(call: Call) -> Tracks:
     shape = call.source.shape
     dims = range(len(shape)) if dims is None else [dims] if isinstance(dims, int) else dims
     tracks = call.own()
-    for dim in sorted(d if d < 0 else d - len(shape) for d in dims if shape[d] == 1):
+    for dim in sorted(from_right(d, call.source) for d in dims if shape[d] == 1):
         tracks = tuple(closed(track, dim) for track in tracks)
     return tracks
 
 
 @rule("select")
 def select(call: Call) -> Tracks:
-    dim, index = call.given["dim"], call.given["index"]
-    dim = dim if dim < 0 else dim - call.source.dim()
-    index = index % call.source.shape[dim]
+    dim = from_right(call.given["dim"], call.source)
+    index = call.given["index"] % call.source.shape[dim]
     chosen = []
     for track in call.own():
         if track.varies(dim):
             place = track.place.take([index], axis=dim)
             if place.size == 1:  # one place is left of the line
-                own = place.ravel()
-                sights = (Sight(s.low[own], s.high[own], None) for s in (track.wide, track.narrow))
-                wide, narrow = sights
-                track = replace(
-                    track, place=np.zeros_like(place), wide=wide, narrow=narrow, sized=True
-                )
+                left = track.picked(place.ravel())
+                track = replace(left, place=np.zeros_like(place), sized=True)
             else:
                 track = replace(track, place=place)
         chosen.append(closed(track, dim))
@@ -665,16 +658,13 @@ def _groups(before: list[int], after: list[int]) -> list[tuple[list[int], list[i
 @rule("unfold")
 def unfold(call: Call) -> Tracks:
     """Windows along a dimension; their elements lie along a new one, as channels do."""
-    dim, size, step = call.given["dimension"], call.given["size"], call.given["step"]
-    dim = dim if dim < 0 else dim - call.source.dim()
+    size, step = call.given["size"], call.given["step"]
+    dim = from_right(call.given["dimension"], call.source)
     found = []
     for track in call.own():
         if track.varies(dim):
-            line = track.along(dim)
-            if line is None:
-                raise Lost("slides along a dimension that holds several axes of the input")
             places = call.outputs[0].shape[dim - 1]
-            track = line.through(window(size, step, 0), places, Fraction(step))
+            track = line_along(track, dim).through(window(size, step, 0), places, Fraction(step))
         found.append(opened(track, -1))
     return tuple(found)
 
@@ -682,21 +672,18 @@ def unfold(call: Call) -> Tracks:
 @rule("im2col")
 def im2col(call: Call) -> Tracks:
     """Windows of an image; the places lie one after the other along the last dimension."""
-    names = ("kernel_size", "stride", "padding", "dilation")
-    kernel, stride, padding, dilation = (each(call.given[name], 2) for name in names)
-    sizes = [
-        (call.source.shape[k - 2] + 2 * padding[k] - dilation[k] * (kernel[k] - 1) - 1) // stride[k]
-        + 1
-        for k in (0, 1)
+    sizes = windows(call, 2, each(call.given["kernel_size"], 2))
+    counts = [
+        (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        for length, (kernel, stride, padding, dilation) in zip(
+            call.source.shape[-2:], sizes, strict=True
+        )
     ]
     found = []
     for axis, track in enumerate(call.own()):
-        line = track.along(axis - 2)
-        if line is None:
-            raise Lost("slides along a dimension that holds several axes of the input")
-        look = window(kernel[axis], stride[axis], padding[axis], dilation[axis])
-        line = line.through(look, sizes[axis], Fraction(stride[axis]))
-        grid = np.broadcast_to(line.place.reshape(line.place.shape[-2:]), sizes)
+        ratio = Fraction(sizes[axis][1])
+        line = line_along(track, axis - 2).through(window(*sizes[axis]), counts[axis], ratio)
+        grid = np.broadcast_to(line.place.reshape(line.place.shape[-2:]), counts)
         found.append(replace(line, place=grid.reshape(1, 1, -1), dim=-1))
     return tuple(found)
 
@@ -720,9 +707,9 @@ def im2col(call: Call) -> Tracks:
 def reduce(call: Call) -> Tracks:
     if call.operation in ("max", "min") and call.given.get("other") is not None:
         return together(call)
-    count, dims = call.source.dim(), call.given.get("dim")
-    dims = range(count) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
-    gone = sorted(dim % count - count for dim in dims)
+    dims = call.given.get("dim")
+    dims = [dims] if isinstance(dims, int) else dims or range(call.source.dim())
+    gone = sorted(from_right(dim, call.source) for dim in dims)
     tracks = tuple(track.over(gone) for track in call.own())
     if not call.given.get("keepdim"):
         for dim in gone:
@@ -732,13 +719,13 @@ def reduce(call: Call) -> Tracks:
 
 def with_everything(call: Call, dims: Sequence[int]) -> Tracks:
     """Let each element look at all others along some dimensions, beside what it sees itself."""
-    return tuple(united([track, track.over(dims)]) for track in call.own())
+    own = call.own()
+    return united([own, [track.over(dims) for track in own]])
 
 
 @rule("softmax", "log_softmax", "safe_softmax", "cumsum", "sort", "topk")
 def along(call: Call) -> Tracks:
-    dim = call.given["dim"]
-    return with_everything(call, [dim if dim < 0 else dim - call.source.dim()])
+    return with_everything(call, [from_right(call.given["dim"], call.source)])
 
 
 @rule("native_layer_norm", "layer_norm", "fused_rms_norm", "rms_norm")
@@ -777,7 +764,7 @@ def product(call: Call, left: Any, right: Any) -> Tracks:
             if right.dim() == 1 and tensor is left:
                 tracks = tuple(closed(track, -1) for track in tracks)
             several.append(tracks)
-    return tuple(united(axis) for axis in zip(*several, strict=True))
+    return united(several)
 
 
 @rule("mm", "bmm", "matmul", "linear", "addmm", "baddbmm", "mv")
@@ -801,4 +788,4 @@ def attention(call: Call) -> Tracks:
         tracks = call.tracks(call.given[name])
         if tracks is not None:
             several.append(tuple(track.over([-2]) for track in tracks))
-    return tuple(united(axis) for axis in zip(*several, strict=True))
+    return united(several)

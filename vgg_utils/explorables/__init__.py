@@ -35,7 +35,7 @@ def explorable(name: str, **data: Any) -> str:
     return page
 
 
-def _embedded(image: Image.Image, kind: str = "PNG", **options: Any) -> str:
+def embedded(image: Image.Image, kind: str = "PNG", **options: Any) -> str:
     """Return a picture as an address that holds it."""
     file = io.BytesIO()
     image.save(file, kind, optimize=True, **options)
@@ -46,7 +46,7 @@ def convolution() -> str:
     """Drag a window of 3x3 over a cat's eye: nine products, their sum, one to three layers."""
     eye = Image.open(picture("cat")).convert("L").crop((110, 60, 220, 170))
     eye = ImageOps.autocontrast(eye.resize((24, 24), Image.Resampling.BOX))
-    return explorable("convolution", pixels=list(eye.tobytes()), photo=_embedded(eye))
+    return explorable("convolution", pixels=list(eye.tobytes()), photo=embedded(eye))
 
 
 def configuration() -> str:
@@ -69,7 +69,7 @@ def signal() -> str:
 def dense() -> str:
     """Slide the window of fc6 over the last map of a larger photograph."""
     photo = Image.open(picture("cat")).resize((361, 240))
-    return explorable("dense", photo=_embedded(photo, "JPEG", quality=60))
+    return explorable("dense", photo=embedded(photo, "JPEG", quality=60))
 
 
 def seeds() -> str:

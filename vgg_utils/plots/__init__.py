@@ -10,6 +10,7 @@ from vgg_utils.plots.images import (
 )
 from vgg_utils.plots.paper import paper_beside_ours, step_rows
 from vgg_utils.plots.receptive_field import (
+    fields_of_nodes,
     fields_on_image,
     receptive_field_explorer,
     stacked_windows,
@@ -19,7 +20,8 @@ from vgg_utils.plots.training import example_curves, seed_rows, training_curves
 
 __all__ = [
     *("BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "RED", "SKY", "WIDTH", "use_book_style"),
-    *("at_work", "step_rows", "stacked_windows", "fields_on_image", "receptive_field_explorer"),
+    *("at_work", "step_rows", "stacked_windows"),
+    *("fields_of_nodes", "fields_on_image", "receptive_field_explorer"),
     *("draw_network", "cost_by_block", "training_curves", "seed_rows", "paper_beside_ours"),
     *("image_grid", "photographs", "windows_on_photographs", "boxes_on_images", "example_curves"),
 ]

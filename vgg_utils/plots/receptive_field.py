@@ -1,11 +1,9 @@
 """What a unit sees: stacked windows, fields on a photograph, and the explorer (lesson 2)."""
 
-import base64
 import html
-import io
 import json
+import math
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from itertools import cycle
 from typing import Any
 
@@ -14,6 +12,8 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from PIL import Image
 
+from vgg_utils.explorables import embedded, explorable
+from vgg_utils.network_receptive_field import Node
 from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH, outline
 from vgg_utils.receptive_field import ReceptiveField
 
@@ -74,34 +74,72 @@ def fields_on_image(
     return figure
 
 
+def fields_of_nodes(
+    image: Any, nodes: Mapping[str, Node], *, at: tuple[float, float] = (0.5, 0.5)
+) -> plt.Figure:
+    """Outline on an image what one unit of each map sees, by its widest path.
+
+    `image` has the size that the network was followed with; `nodes` maps a label to a node; the
+    unit is the one that looks nearest to `at`, shares of the height and the width. What sees
+    everything gets the whole image. Raises ValueError as `Node.box` does.
+    """
+    sizes, fields = np.asarray(image).shape[:2], {}
+    for label, node in nodes.items():
+        place = []
+        for axis, share, size in zip(node.axes, at, sizes, strict=True):
+            unit = round((share * size - (axis.start or 0)) / (axis.jump or 1))
+            place.append(min(max(unit, 0), axis.pixels.size // 2 - 1))
+        rows, columns = (
+            (max(low, 0), min(high, size)) if math.isinf(low) else (low, high)
+            for (low, high), size in zip(node.box(place), sizes, strict=True)
+        )
+        fields[label] = (columns, rows)
+    return fields_on_image(image, fields)
+
+
 def receptive_field_explorer(
-    image: Any, chains: Mapping[str, Sequence[ReceptiveField]], *, credit: str = ""
+    image: Any, chains: Mapping[str, Sequence[Any]], *, credit: str = ""
 ) -> str:
     """Return a figure as HTML in which a reader walks through layers and units on a photograph.
 
-    `image` is a picture, square or ValueError; `chains` maps a configuration's name to its rows of
-    `receptive_field`; `credit` is a line of HTML below. The figure opens two thirds down D, or down
-    the first if there is no D, and stays there where no JavaScript runs. It needs no server.
+    `image` is a picture, square or ValueError. `chains` maps a name to the rows of
+    `receptive_field`, or to the nodes of `network_receptive_field` for an input of the image's
+    size, of which the widest path is shown; ValueError if a node sees other fields along its axes.
+    `credit` is a line of HTML below. The figure opens two thirds down D, or down the first if there
+    is no D, and stays there where no JavaScript runs. Readers can also write layers of their own.
     """
     pixels = np.asarray(image)
     side = len(pixels)
     if pixels.shape[1] != side:
         raise ValueError(f"the image must be square, got {side}x{pixels.shape[1]} pixels")
-    config = "D" if "D" in chains else next(iter(chains))
-    shown = chains[config][2 * len(chains[config]) // 3]
-    jpeg = io.BytesIO()
-    Image.fromarray(pixels).save(jpeg, "JPEG", quality=80, optimize=True)
-    values = {
-        "chains": html.escape(json.dumps(dict(chains))).replace("&quot;", '"'),
-        "config": html.escape(config),
-        "layer": html.escape(shown.name),
-        "field": shown.receptive_field,
-        "low": shown.interval(round((side / 2 - shown.start) / shown.jump))[0],
-        "photo": base64.b64encode(jpeg.getvalue()).decode(),
-        "side": side,
-        "credit": credit,
-    }
-    page = files("vgg_utils.explorables").joinpath("receptive_field.html").read_text("utf-8")
-    for key, value in values.items():
-        page = page.replace("{{" + key + "}}", str(value))
-    return page
+    steps = {name: _steps(rows, side) for name, rows in chains.items()}
+    chain = "D" if "D" in steps else next(iter(steps))
+    layer, field, jump, start, _ = steps[chain][2 * len(steps[chain]) // 3]
+    figure = {"side": side, "chains": steps, "chain": chain, "layer": layer}
+    return explorable(
+        "receptive_field",
+        figure=html.escape(json.dumps(figure)).replace("&quot;", '"'),
+        **{"chain": html.escape(chain), "layer": html.escape(layer), "field": field},
+        low=start + round((side / 2 - start) / jump) * jump - field / 2,
+        **{"jump": jump, "side": side, "credit": credit},
+        photo=embedded(Image.fromarray(pixels), "JPEG", quality=80),
+    )
+
+
+def _steps(rows: Sequence[Any], side: int) -> list[list[Any]]:
+    """Return name, field, jump, start and units across the map: of a chain, or the widest path."""
+    found: list[list[Any]] = []
+    if isinstance(rows[0], ReceptiveField):
+        for row in rows:
+            reach = row.dilation * (row.kernel_size - 1)
+            side = (side + 2 * row.padding - reach - 1) // row.stride + 1
+            found.append([row.name, row.receptive_field, row.jump, row.start, side])
+        return found
+    even = {node.name: node.axes for node in rows if all(axis.jump for axis in node.axes)}
+    for name in next(node.path for node in reversed(rows) if node.name in even):
+        seen = {(one.field, one.jump, one.start, one.pixels.size // 2) for one in even[name]}
+        if len(seen) > 1:
+            raise ValueError(f"{name} sees other fields along its axes: {seen}")
+        if not found or seen != {tuple(found[-1][1:])}:  # what changes nothing is left out
+            found.append([name, *seen.pop()])
+    return found

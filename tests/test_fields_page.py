@@ -1,0 +1,160 @@
+"""The tables of what torchvision's networks see: the page, and the networks' own gradients."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torchvision import models
+
+from vgg_utils.network_receptive_field import by_name, find, network_receptive_field
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import fields_page  # noqa: E402
+
+TEXT = fields_page.PAGE.read_text(encoding="utf-8")
+ROWS = {
+    name: (kind, tuple(cells))
+    for kind in fields_page.KINDS
+    for line in TEXT.split(f"<!-- {kind} -->")[1].split("<!-- end of")[0].splitlines()[3:]
+    for names, *cells in [[cell.strip() for cell in line.strip("|").split("|")]]
+    for name in names.split(", ")
+}
+LARGEST = 145e6  # parameters, more than a gigabyte in double precision
+
+
+def test_page_has_every_network_of_torchvision() -> None:
+    listed = (models, models.segmentation, models.detection)
+    assert {name for module in listed for name in models.list_models(module)} <= set(ROWS)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v3_small", "vgg11", "fcn_resnet50", "ssd300_vgg16"]
+)
+def test_rows_of_the_page_are_the_tool_s(name: str) -> None:
+    """If this fails: python tools/fields_page.py"""
+    kind, cells = ROWS[name]
+    assert tuple(fields_page.KINDS[kind][0](name)) == cells
+
+
+def test_network_that_is_new_to_the_tool_is_told() -> None:
+    with pytest.raises(ValueError, match="LAST_MAP which module of newnet"):
+        fields_page.last_map("newnet")
+
+
+@pytest.mark.slow
+def test_all_tables_are_the_tool_s() -> None:
+    assert fields_page.with_tables(TEXT) == TEXT
+
+
+class Open(TorchFunctionMode):
+    """No path is shut: averages for maxima, and no scaling by the channels of a place.
+
+    The sum of a place's channels would not change with a pixel once they are scaled to a mean of 0
+    or a length of 1.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (F.layer_norm, F.normalize):
+            return args[0]
+        if getattr(func, "__name__", "") in ("max_pool2d", "boolean_dispatch"):
+            x, kernel, *more = args
+            stride = more[0] if more else kwargs.get("stride")
+            padding = more[1] if len(more) > 1 else kwargs.get("padding", 0)
+            assert kwargs.get("dilation", 1) == 1
+            return F.avg_pool2d(x, kernel, stride, padding, kwargs.get("ceil_mode", False))
+        return func(*args, **kwargs)
+
+
+def opened(name: str, tensor: Tensor) -> Tensor:
+    """Return positive weights that keep the size of a signal, and biases of 0."""
+    if not tensor.is_floating_point():
+        return tensor
+    if "bias" in name or "running_mean" in name:
+        return torch.zeros(tensor.shape, dtype=torch.double)
+    each = tensor[0].numel() if tensor.dim() > 1 else 1
+    return torch.full(tensor.shape, 1 / each, dtype=torch.double)
+
+
+def targets(name: str) -> list[str]:
+    """Return the nodes of a network that its row is about."""
+    kind = ROWS[name][0]
+    if kind == "classification":
+        return [fields_page.last_map(name)]
+    if kind == "segmentation":
+        return [fields_page.trunk(name), "output.out"]
+    return [node.name for node in fields_page.follow(name) if node.operation == "output"]
+
+
+def image_for(name: str) -> Tensor:
+    """Return an image so tall that a place in the middle meets no border above or below.
+
+    Its pixels are so small that no gate saturates, and no attention prefers a place.
+    """
+    sides = (fields_page.of_family(fields_page.SIDES, name) or 224,) * 2
+    if not name.startswith(("maxvit", "ssd", "swin", "vit")):  # these are made for one size
+        nodes = fields_page.follow(name)
+        axes = [find(nodes, target).axes[0] for target in targets(name)]
+        field = max(axis.field or 0 for axis in axes)
+        narrow = 96 if name.startswith(("alexnet", "inception", "squeezenet")) else 32
+        sides = (-(-(field + 256) // 128) * 128, narrow)
+    return torch.full((1, 3, *sides), 1e-20, dtype=torch.double, requires_grad=True)
+
+
+def maps_of(name: str, model: nn.Module, image: Tensor) -> dict[str, Tensor]:
+    """Run an opened network; return the maps of its targets, by their names."""
+    found: dict[str, Any] = {}
+    for module in {target.partition(".out")[0].partition(".high")[0] for target in targets(name)}:
+        if not module.startswith("output"):
+            inner = model.get_submodule(module)
+            inner.register_forward_hook(
+                lambda *call, module=module: found.update({module: call[2]})
+            )
+    weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    weights = {key: opened(key, tensor) for key, tensor in weights.items()}
+    with Open():
+        found["output"] = torch.func.functional_call(model.eval(), weights, (image,))
+    for key, value in [*found.items()]:
+        found |= {f"{key}.{k}": one for k, one in value.items()} if isinstance(value, dict) else {}
+    return {target: found[target] for target in targets(name)}
+
+
+def size_of(name: str) -> int:
+    return sum(parameter.numel() for parameter in by_name(name).parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
+def test_middle_place_sees_what_the_table_says(name: str) -> None:
+    model = by_name(name)
+    if name == "vit_h_14":
+        model.encoder.layers = model.encoder.layers[:2]  # of 32 alike
+    elif size_of(name) > LARGEST:
+        assert min(size_of(other) for other in ROWS if ROWS[other] == ROWS[name]) <= LARGEST
+        pytest.skip("a smaller network with the same row is asked")
+    image = image_for(name)
+    usual, nodes = fields_page.follow(name), network_receptive_field(model, image.shape[2:])
+    for target, values in maps_of(name, model, image).items():
+        channels = values.dim() - 1 if name.startswith(("swin", "vit")) else 1
+        middle = [slice(None) if k == channels else n // 2 for k, n in enumerate(values.shape)]
+        middle[0] = 0
+        (gradient,) = torch.autograd.grad(values[tuple(middle)].sum(), image, retain_graph=True)
+        rows = gradient[0].abs().sum((0, 2)).nonzero().ravel()
+        axis = find(nodes, target).axes[0]
+        told = axis.pixels.reshape(-1, 2)
+        if not axis.is_global:
+            told = np.broadcast_to(axis.pixels, (*values.shape, 2))[tuple(middle)]
+        assert (told == [rows[0].item(), rows[-1].item()]).all(), target
+        field = find(usual, target).axes[0].field or 0
+        seen, side = rows[-1].item() - rows[0].item() + 1, image.shape[2]
+        assert seen == (side if axis.is_global else min(field, side)), target
