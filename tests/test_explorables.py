@@ -243,12 +243,20 @@ def test_figures_stand_side_by_side(name: str, show: Any) -> None:
 
 # Convolution under the finger
 
+
+def learned_by_a() -> list[float]:
+    """Return the fifth window of A's first layer, its colours added up, the largest weight 8."""
+    window = load_trained("A").model.features[0].weight[4].detach().double().sum(0)
+    return (window * 8 / window.abs().max()).round().flatten().tolist()
+
+
 KERNELS = {
     "Upright edges": [-1, 0, 1] * 3,
     "Level edges": [-1] * 3 + [0] * 3 + [1] * 3,
     "Outlines": [-1] * 4 + [8] + [-1] * 4,
     "Sharpen": [0, -1, 0, -1, 5, -1, 0, -1, 0],
     "Blur": [1 / 9] * 9,
+    "Learned": learned_by_a(),
 }
 
 
@@ -316,6 +324,45 @@ def test_convolution_counts_paths_through_layers(layers: int, show: Any) -> None
         value = float(figure.locator(".live-says").get_attribute("data-value"))
         expected = convolve(pixels, kernel, layers)[row, column]
         assert value == pytest.approx(expected, rel=1e-3, abs=1e-9)
+
+
+MAP = """() => {
+  const copy = document.createElement('canvas').getContext('2d');
+  copy.drawImage(document.querySelectorAll('.conv-panes canvas')[1], 0, 0);
+  return [...copy.getImageData(1, 1, 24, 24).data];
+}"""
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_convolution_fills_its_map(motion: str, show: Any) -> None:
+    figure = show("convolution", reduced_motion=motion)
+    data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
+    pixels = np.reshape(data["pixels"], (24, 24))
+    edges = convolve(pixels, KERNELS["Upright edges"], 1)
+    wanted = np.minimum(255, np.round(255 * edges / edges[1:-1, 1:-1].max()))
+    empty = np.reshape(figure.page.evaluate(MAP), (24, 24, 4))[23, 23]
+
+    def is_filled(row: int, column: int) -> bool:
+        colour = np.reshape(figure.page.evaluate(MAP), (24, 24, 4))[row, column]
+        filled = bool((colour != empty).any())
+        assert not filled or abs(colour[:3] - wanted[row, column]).max() <= 1
+        return filled
+
+    assert is_filled(8, 23) and is_filled(9, 7)
+    assert not is_filled(9, 8) and not is_filled(20, 10)
+    window = figure.locator(".live-grip").first
+    for _ in range(3):
+        window.press("ArrowDown")
+        window.press("ArrowRight")
+    assert [is_filled(10, 7), is_filled(10, 8), is_filled(12, 10)] == [True] * 3
+    assert not is_filled(10, 9)
+    button = figure.get_by_role("button", name="Fill the map")
+    button.press("Enter")
+    figure.page.wait_for_function("document.querySelector('.conv-fill').disabled")
+    assert said(figure).endswith("The map is full.")
+    assert all(is_filled(*divmod(place, 24)) for place in range(0, 576, 7))
+    choose(figure, "2")
+    assert button.is_hidden()
 
 
 def test_convolution_window_follows_the_pointer(show: Any) -> None:

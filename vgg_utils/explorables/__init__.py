@@ -53,10 +53,16 @@ def _embedded(image: Image.Image, kind: str = "PNG", **options: Any) -> str:
 
 
 def convolution() -> str:
-    """Drag a window of 3x3 over a cat's eye: nine products, their sum, one to three layers."""
+    """Drag a window of 3x3 over a cat's eye: nine products, their sum, one to three layers.
+
+    One window is learned: of A's first layer, its three colours added up, in whole numbers.
+    """
     eye = Image.open(picture("cat")).convert("L").crop((110, 60, 220, 170))
     eye = ImageOps.autocontrast(eye.resize((24, 24), Image.Resampling.BOX))
-    return explorable("convolution", pixels=list(eye.tobytes()), photo=_embedded(eye))
+    learned = weight_layers(load_trained("A").model)["conv1_1"].weight[4].detach().sum(0)
+    whole = (8 * learned / learned.abs().max()).round().int().flatten().tolist()
+    parts = {"photo": _embedded(eye)}
+    return explorable("convolution", parts, pixels=list(eye.tobytes()), learned=whole)
 
 
 def configuration() -> str:
