@@ -32,9 +32,9 @@ NAMES = [name for name, one in EXPERIMENTS.items() if one.pilot]
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """Twelve images of each half in place of CIFAR-10, an empty folder of networks, and a count."""
-    labels = torch.arange(12) % 10
-    noise = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0)) - 0.5
+    """Twenty images of each half in place of CIFAR-10, an empty folder of networks, and a count."""
+    labels = torch.arange(20) % 10
+    noise = torch.rand(20, 3, 32, 32, generator=torch.Generator().manual_seed(0)) - 0.5
     half = TensorDataset(noise, labels)
     data = ImageData(half, half, [str(label) for label in range(10)], torch.full((3,), 0.5))
     monkeypatch.setattr(photographs, "cifar10", lambda folder: data)

@@ -32,6 +32,7 @@ EVERY_EPOCH = (
     "looked at after every epoch; no decision of a run rested on it: its epochs and rates were "
     "fixed before it began, and its errors are those of the last epoch"
 )
+NO_TEST = "none: it is about the training alone"
 PAD = 4  # the empty border that an image gets on each side before it is scaled and cropped
 
 
