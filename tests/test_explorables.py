@@ -6,6 +6,7 @@ What a figure says is compared with what the module, NumPy or SciPy compute from
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import io
 import json
@@ -40,7 +41,7 @@ from vgg_utils.records import load_record  # noqa: E402
 from vgg_utils.trained import WEIGHTS, Trained, load_trained  # noqa: E402
 
 NAMES = ["convolution", "configuration", "signal", "dense", "seeds", "at_work"]
-FIGURES = {name: getattr(explorables, name) for name in NAMES}
+FIGURES = {name: functools.cache(getattr(explorables, name)) for name in NAMES}
 OWN = load_record("networks")["networks"]
 
 
@@ -54,7 +55,7 @@ def handed_over(name: str) -> str:
 
 
 FIRST = next(iter(OWN))
-FIGURES["at_work, awake"] = lambda: handed_over(FIRST) + explorables.at_work()
+FIGURES["at_work, awake"] = lambda: handed_over(FIRST) + FIGURES["at_work"]()
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>
 <meta name="viewport" content="width=device-width"></head><body>{body}</body></html>"""
 
