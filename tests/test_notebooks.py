@@ -104,6 +104,16 @@ def test_notebook_is_valid_and_stored_clean(path: Path) -> None:
 
 
 @every_notebook
+def test_notebook_holds_no_weights(path: Path) -> None:
+    """The network at work gets them from the kernel, and what brought them is emptied."""
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            page = "".join(output.get("data", {}).get("text/html", "-"))
+            assert page, "run `make notebooks`: an output that was emptied is stored"
+            assert not re.search(r"base64,?[A-Za-z0-9+/=]{50000}|'[A-Za-z0-9+/=]{50000}", page)
+
+
+@every_notebook
 def test_every_code_cell_was_run_in_order_without_error_or_warning(path: Path) -> None:
     cells = code_cells(path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))

@@ -1,4 +1,7 @@
-"""What the site needs beyond Jupyter Book's settings: marked-up docstrings, and less of MathJax.
+"""What the site needs beyond Jupyter Book's settings.
+
+Marked-up docstrings, less of MathJax, live figures on pages that are no notebooks, and the weights
+that the network at work loads.
 
 Numbers, icons and weight need no code. A page's number is its place in _toc.yml, the icons are a
 style sheet (book/_static/icons.css), and a template (book/_templates) keeps the search index off
@@ -8,10 +11,25 @@ the pages that do not search.
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from vgg_utils import explorables
+from vgg_utils.trained import WEIGHTS
+
+
+class LiveFigure(SphinxDirective):
+    """`{live-figure} at_work` stands for the figure of that name in `vgg_utils.explorables`."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        return [nodes.raw("", getattr(explorables, self.arguments[0])(), format="html")]
 
 
 def mark_up_docstring(
@@ -82,13 +100,25 @@ def slim_mathjax(app: Sphinx, exception: Exception | None) -> None:
             path.unlink()
 
 
+def add_networks(app: Sphinx, exception: Exception | None) -> None:
+    """Lay the weights of the book's own networks where the pages ask for them."""
+    folder = Path(app.outdir) / "_static/networks"
+    if exception or app.builder.format != "html":
+        return
+    folder.mkdir(exist_ok=True)
+    for file in WEIGHTS.glob("*.npz"):
+        shutil.copy(file, folder)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book always sets this option, also where no comments are wanted.
     app.add_config_value("comments_config", {}, "env")
     # sphinx-mathjax-offline names the bundle of all parts.
     app.config.mathjax_path = "mathjax/startup.js"
+    app.add_directive("live-figure", LiveFigure)
     app.connect("autodoc-process-docstring", mark_up_docstring, priority=400)
     app.connect("autodoc-skip-member", skip_tuple_fields)
     app.connect("html-page-context", drop_mathjax, priority=900)
     app.connect("build-finished", slim_mathjax, priority=900)
+    app.connect("build-finished", add_networks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -66,7 +66,7 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             {key: value for key, value in cell.metadata.items() if key in CELL_METADATA}
         )
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not is_progress(output)]
+            cell.outputs = [one for one in cell.outputs if not (is_progress(one) or is_empty(one))]
             for output in cell.outputs:
                 picture = output.get("data", {}).get("image/png")
                 if picture:
@@ -88,6 +88,11 @@ def is_progress(output: nbformat.NotebookNode) -> bool:
             return True
         raise SystemExit(f"a cell writes to standard error: {output.text[:200]!r}")
     return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def is_empty(output: nbformat.NotebookNode) -> bool:
+    """Tell an output that was emptied when it had done its work, as `show_at_work` does."""
+    return output.get("data", {}).get("text/html") == ""
 
 
 def main() -> int:
