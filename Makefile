@@ -38,7 +38,7 @@ test: check  ## Check the code, run every notebook and every test but the slow o
 	$(BIN)/python -m pytest -q
 
 # One at a time: a notebook then has the machine's cores to itself, as a reader's has.
-test-slow: $(READY)  ## Prove what takes longer: each notebook with all threads, and disturbed
+test-slow: $(READY)  ## Prove what takes longer: each notebook alone, and disturbed
 	$(BIN)/python -m pytest -q -m slow --numprocesses 0 tests
 
 serve: $(READY)  ## Serve the built site on http://localhost:8000 (PORT=... for another)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +15,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the site: the longest file must not be the last to start."""
     items.sort(key=lambda item: item.path.name != "test_site.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what a notebook's cell wrote to standard error; nbval says only that it did."""
+    report = yield
+    outputs = getattr(item, "test_outputs", None) or []
+    texts = [out.text for out in outputs if out.get("name") == "stderr"]
+    if report.failed and texts:
+        report.sections.append(("standard error of the cell", "".join(texts)))
+    return report
 
 
 # A browser for the tests of the site and of the live figures: one for each process.

@@ -49,6 +49,12 @@ class Server(http.server.BaseHTTPRequestHandler):
         content = content[start:]
         if self.path.startswith("/cut") and (start == 0 or "always" in self.path):
             content = content[: HALF if start == 0 else 1000]
+        if self.path == "/slow" and [path for path, _ in self.server.seen].count("/slow") == 1:
+            for begin in range(0, 100_000, 500):  # 10 kB a second, for its first caller
+                self.wfile.write(content[begin : begin + 500])
+                if self.server.stop.wait(0.05):
+                    break
+            return None
         if self.path == "/stall":
             self.wfile.write(content[:1000])
             self.server.stop.wait(10)
@@ -120,6 +126,27 @@ def test_stalled_server_is_left_for_the_next(server, get, name):
     assert arrived(get(name, "fine", attempts=1))
     kept = {"stall": "bytes=1000-", "silent": None}[name]
     assert server.seen == [(f"/{name}", None), ("/fine", kept)]
+
+
+def test_mirror_that_is_too_slow_is_left_for_the_next(server, get, capsys):
+    """What it has given by then is kept, and the next gives the rest."""
+    assert arrived(get("slow", "fine", least_speed=50e3))
+    (first, _), (second, kept) = server.seen
+    assert (first, second) == ("/slow", "/fine")
+    start = int(kept.removeprefix("bytes=").removesuffix("-"))
+    assert 500 <= start < 50_000
+    assert "/slow: too slow: " in capsys.readouterr().err
+
+
+def test_slow_mirror_may_take_its_time_if_no_other_gives_the_file(server, get):
+    assert arrived(get("slow", "missing", least_speed=50e3))
+    assert [path for path, _ in server.seen] == ["/slow", "/missing", "/slow"]
+
+
+def test_mirror_fast_enough_is_not_left(server, get):
+    with pytest.raises(DownloadError, match="cut off after 100000 of"):
+        get("slow", attempts=1, least_speed=1e3, timeout=0.5)
+    assert [path for path, _ in server.seen] == ["/slow"]
 
 
 def test_cut_off_download_asks_the_same_server_for_the_rest(server, get):

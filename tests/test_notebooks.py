@@ -4,6 +4,7 @@ What the notebooks compute is compared by nbval when pytest runs over `book/`. C
 in words what is held here.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -23,23 +24,49 @@ TABLE = re.findall(
 REPOSITORY, BRANCH = dict(TABLE)["repository"], dict(TABLE)["branch"]
 
 SETUP = f"""\
-# On Colab this fetches the book's helper module; what is installed stays.
-try:
-    import vgg_utils
-except ModuleNotFoundError:
-    %pip install -q git+https://github.com/{REPOSITORY}
+# @title Set up: run this cell first
+import importlib.util
+import os
+import subprocess
+import sys
+
+KEEP_ON_DRIVE = False  # @param {{type: "boolean"}}
+
+if importlib.util.find_spec("vgg_utils") is None:  # the book's module
+    address = "git+https://github.com/{REPOSITORY}@{BRANCH}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", address],
+        env=os.environ | {{"GIT_TERMINAL_PROMPT": "0"}},
+        capture_output=True, text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(
+            done.stderr + f"\\nCould not install {{address}}."
+            "\\nIs there a network? On Kaggle, switch on Settings > Internet."
+            "\\nThen run this cell again. Without a network, install the"
+            " module\\nfrom a copy of the book: pip install --no-deps FOLDER"
+        )
+    importlib.invalidate_caches()
+
+from vgg_utils.start import start_lesson
+
+start_lesson("LESSON", keep_on_drive=KEEP_ON_DRIVE)
+
 from vgg_utils import plots
 
 plots.use_book_style()"""
+SITE = f"https://{REPOSITORY.replace('/', '.github.io/')}/"
 LINKS = (
-    "[Run on Colab](https://colab.research.google.com/github/{repository}/blob/{branch}/book/{name})"
-    " · [Download the notebook](https://github.com/{repository}/raw/{branch}/book/{name})"
+    f"[Run on Colab](https://colab.research.google.com/github/{REPOSITORY}/blob/{BRANCH}/book/"
+    f"LESSON.ipynb) · [Download the notebook]({SITE}_sources/book/LESSON.ipynb)"
 )
 TAGS = {"hide-input", "hide-output", "nbval-ignore-output", "remove-cell", "wrap"}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+FOR_GPU = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}  # Colab's words
+FOLDED = {"hide-input", "remove-cell"}  # tags
 SECTIONS = ["Summary", "In practice", "Further reading"]  # at the end, in this order
 MACHINE_PATH = re.compile(
     # Drive's folder on Colab, where readers keep their runs, is nobody's machine.
@@ -97,10 +124,44 @@ def test_notebook_is_valid_and_stored_clean(path: Path) -> None:
     notebook = load(path)
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
-    assert notebook.metadata == METADATA
+    takes = json.loads((ROOT / "vgg_utils" / "lessons.json").read_text("utf-8"))
+    assert path.stem in takes, f"run `python tools/anywhere.py --measure {path.name}`"
+    offers = takes[path.stem]
+    assert notebook.metadata == METADATA | (FOR_GPU if offers["choice"] else {})
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags", "mystnb"}, f"run `make notebooks`: {cell.source}"
+        known = {"tags", "mystnb", "cellView", "jupyter"}
+        assert set(cell.metadata) <= known, f"run `make notebooks`: {cell.source}"
         assert tags(cell) <= TAGS, cell.source
+
+
+@every_notebook
+def test_notebook_holds_no_weights(path: Path) -> None:
+    """The network at work gets them from the kernel, and what brought them is emptied."""
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            page = "".join(output.get("data", {}).get("text/html", "-"))
+            assert page, "run `make notebooks`: an output that was emptied is stored"
+            assert not re.search(r"base64,?[A-Za-z0-9+/=]{50000}|'[A-Za-z0-9+/=]{50000}", page)
+
+
+@every_notebook
+def test_what_the_site_folds_is_folded_on_colab_and_in_jupyterlab(path: Path) -> None:
+    for cell in load(path).cells:
+        if FOLDED & tags(cell):
+            assert cell.metadata["cellView"] == "form"
+            assert cell.metadata["jupyter"] == {"source_hidden": True}
+            assert re.match(r"# @title [A-Z][^\n]+[^.\n]\n", cell.source), cell.source
+        else:
+            assert not {"cellView", "jupyter"} & set(cell.metadata), cell.source
+            assert "# @title" not in cell.source
+
+
+@every_notebook
+def test_folds_open_everywhere(path: Path) -> None:
+    """Colab, as GitHub, takes what is within for markdown only behind an empty line."""
+    text = re.sub(r"(?ms)^````?\w*$.*?^````?$", "", markdown(path))
+    folds = re.findall(r"<details[^>]*><summary>[^\n]+</summary>\n\n", text)
+    assert len(folds) == text.count("<details") == text.count("\n\n</details>")
 
 
 @every_notebook
@@ -125,7 +186,7 @@ def test_no_path_of_a_machine_is_stored(path: Path) -> None:
 def test_enough_is_compared_and_what_is_not_is_asserted(path: Path) -> None:
     cells = code_cells(path)
     assert sum(map(is_compared, cells)) >= LEAST_COMPARED
-    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+    for cell, after in zip(cells[1:], [*cells[2:], None], strict=True):  # all but the set-up
         if "nbval-ignore-output" in tags(cell):
             source = cell.source
             if after is not None and "remove-cell" in tags(after):
@@ -159,24 +220,39 @@ def test_markdown_reads_the_same_on_github_colab_and_the_site(path: Path) -> Non
     assert not re.search(r"^\([\w-]+\)=\s*$", text, re.M), "a MyST label"
 
 
+def anchors(page: str) -> set[str]:
+    """Return the anchors of a page of the book, as the site names them after its headings."""
+    path = next(path for path in (BOOK / f"{page}.ipynb", BOOK / f"{page}.md") if path.exists())
+    text = path.read_text("utf-8") if path.suffix == ".md" else markdown(path)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in headings}
+
+
 @every_notebook
-def test_relative_links_lead_to_files(path: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", markdown(path)):
-        if not re.match(r"[a-z]+:|#", link):
-            assert (BOOK / link.partition("#")[0]).exists(), link
+def test_links_lead_to_published_pages_and_places_on_them(path: Path) -> None:
+    """A relative link would lead nowhere on Colab, nor in a notebook that was downloaded alone."""
+    text = markdown(path)
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"(?ms)^```.*?^```$", "", text)):
+        assert re.match(r"https?:", link), f"{link}: run `python tools/anywhere.py`"
+    links = re.findall(rf"\({re.escape(SITE)}book/([\w/-]+)\.html(?:#([\w-]+))?\)", text)
+    assert len(links) + 1 == text.count(SITE), "one more is the notebook's file"
+    for page, anchor in links:
+        assert not anchor or anchor in anchors(page), f"{page}#{anchor}"
 
 
 @every_notebook
 def test_page_begins_as_every_page(path: Path) -> None:
     cells = load(path).cells
-    title, lead, links = re.split(r"\n\s*\n", cells[0].source.strip())
+    head = re.split(r"\n\s*\n", cells[0].source.strip())
+    assert len(head) == 3, f"a title, a lead and the links, not {head}: run `make notebooks`"
+    title, lead, links = head
     assert re.fullmatch(r"# [A-Z].*[^.]", title)
     assert not re.match(r"# (?:Chapter|\d)", title), "the table of contents numbers the chapters"
     assert lead
-    wanted = LINKS.format(repository=REPOSITORY, branch=BRANCH, name=path.name)
-    assert re.sub(r"^\d+ minutes to study · ", "", links) == wanted
+    links = re.sub(r"^\d+ minutes to study · ", "", links)
+    assert links == LINKS.replace("LESSON", path.stem)
     assert cells[1].cell_type == "code"
-    assert cells[1].source == SETUP
+    assert cells[1].source == SETUP.replace("LESSON", path.stem)
     assert re.search(r"^(?:from|import) ", cells[2].source, re.M), "the imports come next"
     for cell in cells[1:3]:
         assert "hide-input" in tags(cell), "on the site the page opens with its picture"
@@ -210,9 +286,9 @@ def test_page_ends_as_every_page(path: Path) -> None:
     reading = text.split("\n## Further reading\n")[1]
     assert len(re.findall(r"\]\(", reading)) >= 2
     last = text.strip().splitlines()[-1]
-    later = [other.name for other in NOTEBOOKS if other > path]
+    later = [other.stem for other in NOTEBOOKS if other > path]
     if later:
-        assert re.fullmatch(rf"Next: \[.+\]\({re.escape(later[0])}\)\.", last)
+        assert re.fullmatch(rf"Next: \[.+\]\({re.escape(SITE)}book/{later[0]}\.html\)\.", last)
     else:
         assert re.search(r"\]\(\S+\)", last), "the last chapter leads on to a page"
 

@@ -1,9 +1,9 @@
 """Slow proofs that the notebooks hold on a reader's machine too, not on that of the tests alone.
 
-The other tests, and what is stored in the notebooks, come from one thread. Here every notebook runs
-alone, with as many threads as the machine gives it, and with its trainings disturbed a little.
-Two threads that wait for each other on busy cores are slow, so keep these tests in one module:
-pytest-xdist (`--dist loadscope`) then runs them one after another.
+The other tests, and what is stored in the notebooks, come from one thread and the repository. Here
+every notebook runs alone where the module isn't installed, with two threads, and with its trainings
+disturbed a little. Keep these tests in one module: pytest-xdist (`--dist loadscope`) then runs them
+one after another.
 """
 
 import os
@@ -19,28 +19,63 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import alone  # noqa: E402
+
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
-# What the machine gives, and two where that is another number.
-THREADS = ["own"] if os.cpu_count() == 2 else ["own", "2"]
 RUNS = 3  # of each notebook, disturbed; some minutes in all
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("threads", THREADS)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> alone.Place:
+    """An environment with the pinned packages and without the book's module."""
+    return alone.make_place(tmp_path_factory.mktemp("place"))
+
+
 @every_notebook
-def test_a_notebook_says_what_is_stored_alone_with_this_many_threads(
-    path: Path, threads: str, tmp_path: Path
+def test_a_notebook_says_what_is_stored_alone_where_the_module_is_not_installed(
+    path: Path, place: alone.Place
 ) -> None:
-    environment = {key: os.environ[key] for key in os.environ if key != "OMP_NUM_THREADS"}
-    if threads != "own":
-        environment["OMP_NUM_THREADS"] = threads
+    assert alone.run_alone(place, path) == ""
+
+
+def test_the_place_has_no_module_and_no_way_to_the_repository(place: alone.Place) -> None:
+    command = [place.python, "-c", "import torch, vgg_utils"]
+    done = subprocess.run(
+        command, env=alone.environment(place.settings), capture_output=True, text=True, check=False
+    )
+    assert "No module named 'vgg_utils'" in done.stderr
+
+
+def test_who_has_no_network_is_told_what_to_do(place: alone.Place, tmp_path: Path) -> None:
+    nowhere = place._replace(settings=place.settings | alone.redirected_to(tmp_path / "nowhere"))
+    said = alone.run_alone(nowhere, NOTEBOOKS[0])
+    assert f"Could not install git+https://github.com/{alone.REPOSITORY}@{alone.BRANCH}." in said
+    assert "Is there a network? On Kaggle" in said
+    assert "Then run this cell again." in said
+
+
+def test_a_package_that_changed_is_told(
+    place: alone.Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known = iter([{"numpy": "2.1", "tqdm": "4.6"}, {"numpy": "2.2", "vgg_utils": "0.1.0"}])
+    monkeypatch.setattr(alone, "packages", lambda *_: next(known))
+    said = alone.run_alone(place, planted(tmp_path, "answer = 6 * 7"))
+    assert said == ("packages changed: new {'numpy': '2.2', 'vgg_utils': '0.1.0'}, lost ['tqdm']")
+
+
+@every_notebook
+def test_a_notebook_says_what_is_stored_with_two_threads(path: Path, tmp_path: Path) -> None:
+    """As for readers who ask for more than one; waiting, they leave the core to others."""
     shutil.copy(path, tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q"],
         cwd=tmp_path,
-        env=environment,
+        env=os.environ | {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
         capture_output=True,
         text=True,
         check=False,

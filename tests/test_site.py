@@ -75,7 +75,7 @@ class Document(HTMLParser):
         super().__init__()
         self.links: list[str] = []
         self.anchors: set[str] = {""}
-        self.words = self.titles = 0
+        self.words = self.titles = self.downloads = 0
         self.leads_to = ""
         self._article = self._skip = 0
         self.feed(path.read_text("utf-8"))
@@ -86,6 +86,7 @@ class Document(HTMLParser):
         for key in ("href", "src"):
             if values.get(key):
                 self.links.append(values[key] or "")
+        self.downloads += tag == "a" and "download" in values
         if tag == "meta" and (values.get("http-equiv") or "").lower() == "refresh":
             self.leads_to = (values.get("content") or "").partition("url=")[2]
         self._article += tag == "article"
@@ -179,17 +180,64 @@ def test_links_and_anchors_resolve(site: Path, documents: dict[Path, Document]) 
     assert not broken
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_page_offers_colab_and_download(
-    name: str, site: Path, documents: dict[Path, Document]
-) -> None:
-    links = documents[site / f"{name}.html"].links
-    repository = urlsplit(CONFIG["repository"]["url"]).path
+def complaints(site: Path, repository: str, branch: str) -> list[str]:
+    """Return what pages of notebooks lack of Colab and their file, or offer without an address."""
+    found = []
+    placeholder = repository.startswith("OWNER/")
+    named = (
+        f"github.com/{repository}",
+        f"/github/{repository}",
+        repository.replace("/", ".github.io/"),
+    )
+    for path, document in read_documents(site).items():
+        name = path.relative_to(site).with_suffix("").as_posix()
+        for link in document.links if placeholder else []:
+            found += [f"{name} links to {link}" for one in named if one in link]
+        if name not in NOTEBOOKS:
+            continue
+        colab = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{name}.ipynb"
+        file = f"../_sources/{name}.ipynb"
+        text = re.sub(r"<[^>]+>", "", path.read_text("utf-8"))
+        # Once from the theme's button, once from the line under the title.
+        offers = [document.links.count(colab), document.links.count(file), document.downloads]
+        if offers != ([0, 1, 0] if placeholder else [2, 2, 1]):
+            found.append(f"{name} offers {offers}")
+        if ("make address REPO=owner/name has set the" in text) != placeholder:
+            found.append(f"{name} does not say how to set the address, or says it in vain")
+        if not (path.parent / file).is_file():
+            found.append(f"{name} has no file {file}")
+    return found
+
+
+def test_notebook_page_offers_colab_and_its_file_once_there_is_an_address(site: Path) -> None:
+    repository = urlsplit(CONFIG["repository"]["url"]).path.lstrip("/")
+    assert complaints(site, repository, CONFIG["repository"]["branch"]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("owner", ["OWNER", "some-one"])
+def test_site_offers_what_the_address_allows(owner: str, tmp_path: Path) -> None:
+    """The same with the placeholder and with an address, whichever the repository has now."""
+    repository = f"{owner}/their-book"
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, encoding="utf-8")
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tmp_path / name)
+    for command in ["git init -q", "git add -A", f"{sys.executable} tools/address.py {repository}"]:
+        subprocess.run(command.split(), cwd=tmp_path, check=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
+    done = subprocess.run(
+        [*command, "-W", "-n", "--keep-going", "-q"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
     branch = CONFIG["repository"]["branch"]
-    colab = f"https://colab.research.google.com/github{repository}/blob/{branch}/{name}.ipynb"
-    # Once from the theme's launch button, once from the line under the title.
-    assert links.count(colab) == 2, [link for link in links if "colab" in link]
-    assert f"https://github.com{repository}/raw/{branch}/{name}.ipynb" in links
+    assert complaints(tmp_path / "_build" / "html", repository, branch) == []
 
 
 def test_reference_has_every_public_name_of_the_module(
@@ -326,7 +374,7 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("name", [PAGES[0], *NOTEBOOKS[:1], "book/reference/api"])
 def test_both_themes_are_legible(name: str, page: Any, address: str) -> None:
-    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    page.goto(f"{address}/{name}.html")
     page.add_style_tag(content="* { transition: none !important; }")  # or colours fade in
     grounds = {}
     for _ in range(3):  # the button goes round light, dark and the system's choice
@@ -356,9 +404,35 @@ def test_figure_of_the_receptive_field_answers_the_keyboard(
     assert len(set(texts)) == 4, texts
 
 
-@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 160), ("book/03_chains", 350)])
+@pytest.mark.parametrize("name", [PAGES[0], "book/01_paper"])
+def test_network_loads_when_asked_for_and_says_if_it_cannot(
+    name: str, page: Any, address: str, site: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda r: asked.append(r.url) if "/networks/" in r.url else None)
+    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    figure = page.locator(".live-at_work").first
+    assert not asked
+    page.route("**/networks/*", lambda route: route.fulfill(status=404))
+    figure.get_by_role("button").press("Enter")
+    figure.get_by_role("alert").wait_for()
+    assert "The weights didn't load: the site doesn't answer (404)." in figure.inner_text()
+    page.unroute("**/networks/*")
+    figure.get_by_role("button", name="Try again").press("Enter")
+    figure.locator(".work-bars tr").first.wait_for()
+    assert figure.get_by_role("alert").is_hidden()
+    assert "It says: cat" in figure.inner_text()
+    assert [url.removeprefix(address) for url in asked] == [asked[0].removeprefix(address)] * 2
+    for option in figure.locator("option").all():  # all that can be chosen are there
+        assert (site / f"_static/networks/{option.get_attribute('value')}.npz").is_file()
+
+
+@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 220), ("book/03_chains", 350)])
 def test_pages_are_light(name: str, limit: int, page: Any, address: str, site: Path) -> None:
-    """Guard the first load, in kB as compressed by a host, without images and fonts."""
+    """Guard the first load, in kB as compressed by a host, without images and fonts.
+
+    60 of the front page's are its live figure.
+    """
     loaded: set[str] = set()
     page.on("request", lambda request: loaded.add(unquote(urlsplit(request.url).path)))
     page.goto(f"{address}/{name}.html", wait_until="networkidle")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PLACEHOLDER = "OWNER"  # of a repository that has no address yet
 # GitHub's rules for names, and a branch.
 ADDRESS = r"[a-z\d](-?[a-z\d]){0,38}/(?!\.{1,2} |\S*\.git )[\w.-]{1,100} \w[\w./-]*"
 
@@ -41,6 +42,7 @@ def write_address(root: Path, repository: str, branch: str) -> int:
             text = text.replace(form.format(old_branch), form.format(branch))
         for kind in ("blob", "raw", "tree", "edit"):
             text = text.replace(f"{old}/{kind}/{old_branch}/", f"{old}/{kind}/{branch}/")
+        text = text.replace(f"{old}@{old_branch}", f"{old}@{branch}")
         text = re.sub(whole(old), repository, text)
         site = whole(old.replace("/", ".github.io/"))
         texts[path] = re.sub(site, repository.replace("/", ".github.io/"), text)

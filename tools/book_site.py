@@ -1,4 +1,12 @@
-"""What the site needs beyond Jupyter Book's settings: marked-up docstrings, and less of MathJax.
+"""What the site needs beyond Jupyter Book's settings.
+
+Links, marked-up docstrings, less of MathJax, live figures on pages that are no notebooks, and the
+weights that the network at work loads.
+
+Notebooks link to other pages by their published addresses (tools/anywhere.py says why). Here such a
+link becomes one within the site, which then needs no network. A notebook's own file is part of the
+site too, to be downloaded. As long as the repository has the placeholder for an address, what leads
+there is no link.
 
 Numbers, icons and weight need no code. A page's number is its place in _toc.yml, the icons are a
 style sheet (book/_static/icons.css), and a template (book/_templates) keeps the search index off
@@ -7,11 +15,83 @@ the pages that do not search.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+from address import PLACEHOLDER, read_setting  # _config.yml puts this folder on the path
+from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from vgg_utils import explorables
+from vgg_utils.trained import WEIGHTS
+
+
+class LiveFigure(SphinxDirective):
+    """`{live-figure} at_work` stands for the figure of that name in `vgg_utils.explorables`."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        return [nodes.raw("", getattr(explorables, self.arguments[0])(), format="html")]
+
+
+REPOSITORY, BRANCH = read_setting(Path(__file__).resolve().parent.parent)
+HAS_ADDRESS = REPOSITORY.partition("/")[0] != PLACEHOLDER
+PUBLISHED = f"https://{REPOSITORY.replace('/', '.github.io/')}/"
+COLAB = "https://colab.research.google.com/github/"
+OUTSIDE = (PUBLISHED, f"https://github.com/{REPOSITORY}", f"{COLAB}{REPOSITORY}/")
+COMMAND = "make address REPO=owner/name"
+WAITING = "Colab and this file are linked here once "
+
+
+def link_within(app: Sphinx, page: str, source: list[str]) -> None:
+    """Turn published addresses in a page's source into relative links to files or anchors."""
+
+    def relative(match: re.Match[str]) -> str:
+        target, anchor = match[1], match[2] or ""
+        if target == page:
+            return f"]({anchor})"
+        suffix = Path(app.env.doc2path(target)).suffix if target in app.env.found_docs else ".md"
+        return f"]({os.path.relpath(target + suffix, Path(page).parent)}{anchor})"
+
+    link = rf"\]\({re.escape(PUBLISHED)}([\w/-]+)\.html(#[\w-]+)?\)"
+    source[0] = re.sub(link, relative, source[0])
+
+
+def offer_file_or_nothing(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Make the link to a page's own file one that downloads it; take out what leads nowhere."""
+    own_file = f"{PUBLISHED}_sources/{page}.ipynb"
+    for link in list(doctree.findall(nodes.reference)):
+        address, parent = link.get("refuri", ""), link.parent
+        if HAS_ADDRESS and address == own_file:
+            file = os.path.relpath(f"_sources/{page}.ipynb", Path(page).parent)
+            tag = f'<a class="reference download" href="{file}" download>{link.astext()}</a>'
+            parent.replace(link, nodes.raw("", tag, format="html"))
+        elif not HAS_ADDRESS and address.startswith(f"{COLAB}{REPOSITORY}/"):
+            parent.replace(link, [nodes.Text(WAITING), nodes.literal(COMMAND, COMMAND)])
+        elif not HAS_ADDRESS and address == own_file:
+            before = parent.index(link) - 1
+            parent[before : before + 2] = [nodes.Text(" has set the repository's address.")]
+        elif not HAS_ADDRESS and address.startswith(OUTSIDE):
+            parent.replace(link, link.children)
+    if page == app.config.root_doc and not HAS_ADDRESS:
+        way = next(p for p in doctree.findall(nodes.paragraph) if "on Colab." in p.astext())
+        way += [nodes.Text(" The links appear once "), nodes.literal(COMMAND, COMMAND)]
+        way += nodes.Text(" has set the repository's address.")
+
+
+def offer_no_button(app: Sphinx, config: Any) -> None:
+    """Leave out the theme's buttons that lead to the repository while it has no address."""
+    if not HAS_ADDRESS:
+        config.html_theme_options |= {
+            "use_repository_button": False,
+            "use_issues_button": False,
+            "launch_buttons": {},
+        }
 
 
 def mark_up_docstring(
@@ -82,13 +162,28 @@ def slim_mathjax(app: Sphinx, exception: Exception | None) -> None:
             path.unlink()
 
 
+def add_networks(app: Sphinx, exception: Exception | None) -> None:
+    """Lay the weights of the book's own networks where the pages ask for them."""
+    folder = Path(app.outdir) / "_static/networks"
+    if exception or app.builder.format != "html":
+        return
+    folder.mkdir(exist_ok=True)
+    for file in WEIGHTS.glob("*.npz"):
+        shutil.copy(file, folder)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book always sets this option, also where no comments are wanted.
     app.add_config_value("comments_config", {}, "env")
     # sphinx-mathjax-offline names the bundle of all parts.
     app.config.mathjax_path = "mathjax/startup.js"
+    app.add_directive("live-figure", LiveFigure)
+    app.connect("config-inited", offer_no_button, priority=900)
+    app.connect("source-read", link_within)
+    app.connect("doctree-resolved", offer_file_or_nothing)
     app.connect("autodoc-process-docstring", mark_up_docstring, priority=400)
     app.connect("autodoc-skip-member", skip_tuple_fields)
     app.connect("html-page-context", drop_mathjax, priority=900)
     app.connect("build-finished", slim_mathjax, priority=900)
+    app.connect("build-finished", add_networks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

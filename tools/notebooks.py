@@ -4,7 +4,8 @@
     python tools/notebooks.py book/01_paper.ipynb  only these
 
 What is stored does not depend on who ran it or when: no timings, progress bars, widget states or
-machine paths; one kernel name; cells counted from 1. A notebook that fails is left as it was.
+machine paths; one kernel name; cells counted from 1; nothing that Colab, JupyterLab or VS Code have
+left (tools/anywhere.py). A notebook that fails is left as it was.
 """
 
 import argparse
@@ -16,18 +17,20 @@ import time
 from pathlib import Path
 
 import nbformat
+from anywhere import give_form
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
-CELL_METADATA = {"tags", "mystnb"}
 
 
 def run(path: Path) -> None:
     """Execute one notebook and write it back."""
     notebook = nbformat.read(path, as_version=4)
+    give_form(notebook, path.stem)
     execute(notebook, path.parent)
+    give_form(notebook, path.stem)  # running leaves metadata too
     clean(notebook)
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
@@ -54,23 +57,17 @@ def execute(
 
 
 def clean(notebook: nbformat.NotebookNode) -> None:
-    """Keep what a reader sees; drop what tells of this run alone."""
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
-    for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(
-            {key: value for key, value in cell.metadata.items() if key in CELL_METADATA}
-        )
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not is_progress(output)]
-            for output in cell.outputs:
-                picture = output.get("data", {}).get("image/png")
-                if picture:
-                    output.data["image/png"] = compact(picture)
+    """Keep the outputs that a reader sees; drop what tells of this run alone."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code[0].outputs = []  # the set-up tells of this machine
+    for cell in code:
+        cell.outputs = [
+            output for output in cell.outputs if not (is_progress(output) or is_empty(output))
+        ]
+        for output in cell.outputs:
+            picture = output.get("data", {}).get("image/png")
+            if picture:
+                output.data["image/png"] = compact(picture)
 
 
 def compact(picture: str) -> str:
@@ -86,8 +83,13 @@ def is_progress(output: nbformat.NotebookNode) -> bool:
     if output.output_type == "stream" and output.name == "stderr":
         if "it/s" in output.text or "epoch" in output.text or "\r" in output.text:
             return True
-        raise SystemExit(f"a cell writes to standard error: {output.text[:200]!r}")
+        raise SystemExit(f"a cell writes to standard error, which no page shows:\n{output.text}")
     return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def is_empty(output: nbformat.NotebookNode) -> bool:
+    """Tell an output that was emptied when it had done its work, as `show_at_work` does."""
+    return output.get("data", {}).get("text/html") == ""
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -21,6 +22,10 @@ class DownloadError(RuntimeError):
     """A file that no address gave; the message says of each what happened."""
 
 
+class _TooSlow(DownloadError):
+    """A server that gives the file, but would take hours."""
+
+
 def fetch(
     addresses: Sequence[str],
     path: str | Path,
@@ -28,6 +33,7 @@ def fetch(
     checksum: str,
     timeout: float = 20.0,
     attempts: int = 5,
+    least_speed: float = 100e3,
 ) -> Path:
     """Download one file and return its path; a file already there and right is not fetched again.
 
@@ -35,7 +41,8 @@ def fetch(
     `attempts` times, as long as each time brings the file further. Until it is whole and has the
     `checksum` ("md5:c58f...", or another algorithm of hashlib), the file is `path` + ".part"; after
     a break the rest alone is asked for (HTTP Range). After `timeout` seconds without a byte a
-    server counts as stalled.
+    server counts as stalled. One that in as many seconds sends fewer than `least_speed` bytes a
+    second is left for the next; if no other gives the file, it may take its time.
 
     One process at a time may fetch the same path. Raises DownloadError if no address gives the
     file, ValueError for an address of another kind, and OSError if the disk does not take it.
@@ -49,18 +56,21 @@ def fetch(
     if _matches(part, checksum):  # all came, but the last step did not
         return part.replace(path)
 
-    failures = []
-    for address in addresses:
+    failures, waiting = [], [(address, least_speed) for address in addresses]
+    for address, least in waiting:
         for _ in range(attempts):
             before = _size(part)
             try:
-                _receive(address, part, checksum, timeout)
+                _receive(address, part, checksum, timeout, least)
                 return part.replace(path)
             except DownloadError as error:
-                problem = str(error)
-            if _size(part) == before:  # no further; else the rest, or anew without what was kept
+                problem, slow = str(error), isinstance(error, _TooSlow)
+            if slow or _size(part) == before:  # no further; else the rest, or anew
                 break
-        failures.append(f"  {address}\n    {problem}")
+        if slow:
+            waiting.append((address, 0.0))  # once more, after all the others
+        else:
+            failures.append(f"  {address}\n    {problem}")
         tqdm.write(f"{address}: {problem}", file=sys.stderr)
     if part.exists():
         failures.append(f"{_size(part)} bytes are kept; the next try goes on from there.")
@@ -82,8 +92,11 @@ def unpack(archive: Path, folder: Path) -> None:
         fresh.replace(folder)
 
 
-def _receive(address: str, part: Path, checksum: str, timeout: float) -> None:
-    """Bring `part` to its full length from one address, from where it stands if that can be."""
+def _receive(address: str, part: Path, checksum: str, timeout: float, least: float) -> None:
+    """Bring `part` to its full length from one address, from where it stands if that can be.
+
+    Raises DownloadError; _TooSlow for fewer than `least` bytes a second, over `timeout` seconds.
+    """
     start = _size(part)
     headers = {"User-Agent": "vgg-utils"} | ({"Range": f"bytes={start}-"} if start else {})
     request = urllib.request.Request(address, headers=headers)
@@ -95,8 +108,14 @@ def _receive(address: str, part: Path, checksum: str, timeout: float) -> None:
         end = None if response.length is None else start + response.length
         bar = tqdm(desc=part.stem, total=end, initial=start, unit="B", unit_scale=True, leave=False)
         with part.open("ab" if start else "wb") as file, bar:
+            began, came = time.monotonic(), 0
             while piece := _ask(lambda: response.read1(1 << 18), part, timeout):
                 bar.update(file.write(piece))
+                came, took = came + len(piece), time.monotonic() - began
+                if took >= timeout:
+                    if came < least * took:
+                        raise _TooSlow(f"too slow: {came / took / 1e3:.1f} kB a second")
+                    began, came = time.monotonic(), 0
     if end is not None and _size(part) < end:
         raise DownloadError(f"cut off after {_size(part)} of {end} bytes")
     if not _matches(part, checksum):
