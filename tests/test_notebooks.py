@@ -271,6 +271,9 @@ def test_page_says_what_the_reader_will_do_learn_and_need(path: Path) -> None:
     need = text[places[-1] : text.find("\n## ")]
     assert "CPU" in need, "say how long it takes on a CPU, and on a GPU"
     assert "GPU" in need
+    seconds = float(re.search(r"(\d+) seconds on", need)[1])  # type: ignore[index]
+    takes = json.loads((ROOT / "vgg_utils" / "lessons.json").read_text("utf-8"))[path.stem]
+    assert 0.7 <= seconds / takes["seconds"] <= 3, "as the first cell says, from lessons.json"
 
 
 @every_notebook

@@ -163,7 +163,10 @@ def main() -> int:
     options = parser.parse_args()
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="alone-") as folder:
-        place = make_place(Path(folder), options.versions, options.python)
+        try:
+            place = make_place(Path(folder), options.versions, options.python)
+        except ValueError as error:
+            sys.exit(f"error: {error}")
         known = packages(place.python, place.settings)
         said = (f"{name} {known.get(name, '-')}" for name in ("torch", "torchvision", "numpy"))
         print("In an environment with", ", ".join(said))

@@ -193,8 +193,12 @@ def measure(path: Path) -> dict[str, Any]:
     notebook = nbformat.read(path, as_version=4)
     begin, end = (nbformat.v4.new_code_cell(source) for source in (COUNT, TELL))
     notebook.cells = [*notebook.cells[:2], begin, *notebook.cells[2:], end]
-    resources = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=1200, resources=resources).execute()
+    NotebookClient(
+        notebook,
+        timeout=1200,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
     _, seconds, pace, peak, steps = end.outputs[-1].text.split()
     return {
         "seconds": round(float(seconds)),
@@ -210,7 +214,6 @@ def store(name: str, takes: dict[str, Any]) -> None:
     measured = json.loads(MEASURED.read_text("utf-8")) | {name: takes}
     text = json.dumps(dict(sorted(measured.items())), indent=1)
     MEASURED.write_text(text + "\n", encoding="utf-8")
-    print(name, takes)
 
 
 def main() -> int:
@@ -225,7 +228,9 @@ def main() -> int:
         nbformat.write(notebook, path)
         if options.measure:
             store(path.stem, {"seconds": 0, "pace": 1, "gigabytes": 0, "steps": 0, "choice": ""})
-            store(path.stem, measure(path))
+            takes = measure(path)
+            store(path.stem, takes)
+            print(path.stem, takes)
     return 0
 
 
