@@ -43,7 +43,7 @@ def test_a_notebook_says_what_is_stored_alone_where_the_module_is_not_installed(
 
 
 def test_the_place_has_no_module_and_no_way_to_the_repository(place: alone.Place) -> None:
-    command = [place.python, "-c", "import torch, vgg_utils"]
+    command = [place.python, "-I", "-c", "import torch, vgg_utils"]
     done = subprocess.run(
         command, env=alone.environment(place.settings), capture_output=True, text=True, check=False
     )
