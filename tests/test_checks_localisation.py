@@ -90,6 +90,8 @@ def test_right_answers(exercise, answer):
         ("10.2", home(unit=48.0), "Times 32"),
         ("10.3", 3996 * 4096, "biases"),
         ("10.3", 4000 * 4097, "subtract SCR's"),
+        ("10.3", 4000 * 4096, "without biases"),
+        ("10.3", 996 * 4097, "so 4,000"),
         ("10.3", -16_371_612, "positive"),
         ("10.3", 999 * 4097, "four outputs"),
         ("10.3", 3000 * 4097, "classifier's last layer"),

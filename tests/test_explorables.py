@@ -5,9 +5,14 @@ What a figure says is compared with what the module, NumPy or SciPy compute from
 
 from __future__ import annotations
 
+import base64
+import functools
 import gzip
+import io
+import json
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +23,27 @@ from PIL import Image, ImageOps
 from scipy import stats
 from torch.nn import functional as F
 
-from vgg_utils import explorables, plots
-from vgg_utils.augmentation import rescale
-from vgg_utils.configs import layer_configs, layer_names, summarise, total
-from vgg_utils.images import read_image
-from vgg_utils.model import VGGNet, fully_convolutional, initialise, weight_layers
-from vgg_utils.network_receptive_field import by_name, find, network_receptive_field
-from vgg_utils.pictures import picture
-from vgg_utils.receptive_field import Layer, receptive_field
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
 
-NAMES = ["convolution", "configuration", "signal", "dense", "seeds"]
+from experiments.inside import occlusion  # noqa: E402
+from networks import pack  # noqa: E402
+
+from vgg_utils import explorables, plots  # noqa: E402
+from vgg_utils.augmentation import Preprocess, rescale  # noqa: E402
+from vgg_utils.configs import layer_configs, layer_names, summarise, total  # noqa: E402
+from vgg_utils.evaluation import predict  # noqa: E402
+from vgg_utils.images import read_image  # noqa: E402
+from vgg_utils.model import VGGNet, fully_convolutional, initialise, weight_layers  # noqa: E402
+from vgg_utils.network_receptive_field import by_name, find, network_receptive_field  # noqa: E402
+from vgg_utils.pictures import CIFAR10_CLASSES, picture, thumbnails  # noqa: E402
+from vgg_utils.receptive_field import Layer, receptive_field  # noqa: E402
+from vgg_utils.records import load_record  # noqa: E402
+from vgg_utils.trained import WEIGHTS, Trained, load_trained  # noqa: E402
+
+NAMES = ["convolution", "configuration", "signal", "dense", "seeds", "at_work"]
 RESNET = network_receptive_field(by_name("resnet18"), 224)
+OWN = load_record("networks")["networks"]
 
 
 def explorer() -> str:
@@ -37,7 +52,21 @@ def explorer() -> str:
     return plots.receptive_field_explorer(photo, chains)
 
 
-FIGURES = {name: getattr(explorables, name) for name in NAMES} | {"receptive_field": explorer}
+FIGURES = {name: functools.cache(getattr(explorables, name)) for name in NAMES}
+FIGURES["receptive_field"] = functools.cache(explorer)
+
+
+def weights_of(name: str) -> str:
+    return base64.b64encode((WEIGHTS / f"{name}.npz").read_bytes()).decode()
+
+
+def handed_over(name: str) -> str:
+    """Return what a notebook's kernel writes before the figure, so that it wakes by itself."""
+    return f"<script>window.bookWeights = {json.dumps({name: weights_of(name)})}</script>"
+
+
+FIRST = next(iter(OWN))
+FIGURES["at_work, awake"] = lambda: handed_over(FIRST) + FIGURES["at_work"]()
 PAGE = """<!doctype html><html lang="en"{theme}><head><meta charset="utf-8"><title>Figure</title>
 <meta name="viewport" content="width=device-width"></head><body>{body}</body></html>"""
 
@@ -64,6 +93,9 @@ def show(browser: Any, tmp_path: Path) -> Any:
             return address == file.as_uri() or address.startswith("data:")
 
         page.goto(file.as_uri())
+        if name.endswith("awake") and options.get("java_script_enabled", True):
+            for figure in page.locator(".live").all():
+                figure.locator(".work-bars tr").first.wait_for()
         return page.locator(".live").first
 
     yield show
@@ -106,15 +138,15 @@ def cells(table: Any) -> np.ndarray:
 
 def test_every_figure_is_tested() -> None:
     files = {path.stem for path in Path(explorables.__file__).parent.glob("*.html")}
-    assert files == {*FIGURES, "look"}
+    assert files == {*NAMES, "look", "receptive_field"}
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [*NAMES, "receptive_field"])
 def test_figure_is_filled_in_and_small(name: str) -> None:
     page = FIGURES[name]()
     assert "{{" not in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
-    assert len(gzip.compress(page.encode())) < 20_000
+    assert len(gzip.compress(page.encode())) < (60_000 if name == "at_work" else 20_000)
 
 
 UNNAMED = """figure => [...figure.querySelectorAll('button, input, select, [tabindex], svg')]
@@ -223,12 +255,20 @@ def test_figures_stand_side_by_side(name: str, show: Any) -> None:
 
 # Convolution under the finger
 
+
+def learned_by_a() -> list[float]:
+    """Return the fifth window of A's first layer, its colours added up, the largest weight 8."""
+    window = load_trained("A").model.features[0].weight[4].detach().double().sum(0)
+    return (window * 8 / window.abs().max()).round().flatten().tolist()
+
+
 KERNELS = {
     "Upright edges": [-1, 0, 1] * 3,
     "Level edges": [-1] * 3 + [0] * 3 + [1] * 3,
     "Outlines": [-1] * 4 + [8] + [-1] * 4,
     "Sharpen": [0, -1, 0, -1, 5, -1, 0, -1, 0],
     "Blur": [1 / 9] * 9,
+    "Learned": learned_by_a(),
 }
 
 
@@ -296,6 +336,45 @@ def test_convolution_counts_paths_through_layers(layers: int, show: Any) -> None
         value = float(figure.locator(".live-says").get_attribute("data-value"))
         expected = convolve(pixels, kernel, layers)[row, column]
         assert value == pytest.approx(expected, rel=1e-3, abs=1e-9)
+
+
+MAP = """() => {
+  const copy = document.createElement('canvas').getContext('2d');
+  copy.drawImage(document.querySelectorAll('.conv-panes canvas')[1], 0, 0);
+  return [...copy.getImageData(1, 1, 24, 24).data];
+}"""
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_convolution_fills_its_map(motion: str, show: Any) -> None:
+    figure = show("convolution", reduced_motion=motion)
+    data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
+    pixels = np.reshape(data["pixels"], (24, 24))
+    edges = convolve(pixels, KERNELS["Upright edges"], 1)
+    wanted = np.minimum(255, np.round(255 * edges / edges[1:-1, 1:-1].max()))
+    empty = np.reshape(figure.page.evaluate(MAP), (24, 24, 4))[23, 23]
+
+    def is_filled(row: int, column: int) -> bool:
+        colour = np.reshape(figure.page.evaluate(MAP), (24, 24, 4))[row, column]
+        filled = bool((colour != empty).any())
+        assert not filled or abs(colour[:3] - wanted[row, column]).max() <= 1
+        return filled
+
+    assert is_filled(8, 23) and is_filled(9, 7)
+    assert not is_filled(9, 8) and not is_filled(20, 10)
+    window = figure.locator(".live-grip").first
+    for _ in range(3):
+        window.press("ArrowDown")
+        window.press("ArrowRight")
+    assert [is_filled(10, 7), is_filled(10, 8), is_filled(12, 10)] == [True] * 3
+    assert not is_filled(10, 9)
+    button = figure.get_by_role("button", name="Fill the map")
+    button.press("Enter")
+    figure.page.wait_for_function("document.querySelector('.conv-fill').disabled")
+    assert said(figure).endswith("The map is full.")
+    assert all(is_filled(*divmod(place, 24)) for place in range(0, 576, 7))
+    choose(figure, "2")
+    assert button.is_hidden()
 
 
 def test_convolution_window_follows_the_pointer(show: Any) -> None:
@@ -895,3 +974,491 @@ def centre_of(part: Any) -> tuple[float, float]:
     part.scroll_into_view_if_needed()
     box = part.bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+# A network at work
+
+
+def answer_of(figure: Any) -> str:
+    return figure.locator(".work-answer").inner_text()
+
+
+def scores_of(figure: Any) -> list[float]:
+    return figure.locator(".work-bars tr:not(.work-none)").evaluate_all(
+        "all => all.map(e => +e.dataset.value)"
+    )
+
+
+def wait_for_other_scores(figure: Any, before: list[float]) -> None:
+    figure.page.wait_for_function(
+        "before => +document.querySelector('.work-bars tr').dataset.value !== before", arg=before[0]
+    )
+
+
+def show_picture(figure: Any, index: int) -> None:
+    before = scores_of(figure)
+    figure.locator(".work-pictures input").nth(index).check(force=True)
+    wait_for_other_scores(figure, before)
+
+
+def upload(figure: Any, image: Image.Image, path: Path) -> None:
+    """Show a picture of one's own, and leave it at the path."""
+    image.save(path)
+    before = scores_of(figure)
+    figure.locator(".work-choose").set_input_files(path)
+    wait_for_other_scores(figure, before)
+
+
+def fed_by(data: dict[str, Any], index: int) -> torch.Tensor:
+    """Return the pixels (3, 32, 32) that the page holds of one of its pictures."""
+    content = base64.b64decode(data["pictures"][index]["seen"].partition(",")[2])
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    return torch.tensor(np.array(image)).permute(2, 0, 1) / 255
+
+
+def maps_of(trained: Trained, fed: torch.Tensor) -> list[torch.Tensor]:
+    """Return what every convolution (after its ReLU) and every pool puts out."""
+    maps, x = [], fed[None]
+    with torch.no_grad():
+        for layer in trained.model.features:
+            x = layer(x)
+            if isinstance(layer, torch.nn.ReLU | torch.nn.MaxPool2d):
+                maps.append(x[0].clone())
+    return maps
+
+
+RUN = """async ([text, pixels, seed]) => {
+  const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+  let network = await bookNetwork.read(bytes);
+  if (seed) network = bookNetwork.random(network, seed);
+  const { maps, scores } = bookNetwork.run(network, new Float32Array(pixels));
+  return [network.layers.map(layer => layer.name), maps.map(map => [...map]), scores];
+}"""
+
+
+def disturbed(config: str, batch_norm: bool) -> Trained:
+    """Return a network whose batch norms, if it has any, change what passes them."""
+    torch.manual_seed(0)
+    options = {"batch_norm": batch_norm, "width": 1 / 8, "pool_size": 1, "hidden_features": 64}
+    model = VGGNet(3, 10, config, **options)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            for values in (layer.running_var, layer.weight.data):
+                values.uniform_(0.5, 2)
+            for values in (layer.running_mean, layer.bias.data):
+                values.uniform_(-0.5, 0.5)
+    model.pixel_range = -1, 1
+    return Trained(model.eval(), CIFAR10_CLASSES, Preprocess(32, 32, [0.5, 0.4, 0.3], [0.5, 1, 2]))
+
+
+@pytest.mark.parametrize("name", [*OWN, "E, batch norm", "B, plain"])
+def test_network_computes_what_python_computes(
+    name: str, show: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = show("at_work")
+    path = WEIGHTS / f"{name}.npz"
+    if name not in OWN:
+        path = tmp_path / "other.npz"
+        pack(disturbed(name[0], "norm" in name), path)
+        monkeypatch.setattr("vgg_utils.trained.WEIGHTS", tmp_path)
+    trained = load_trained(path.stem)
+    text = base64.b64encode(path.read_bytes()).decode()
+    layers = [layer.name for layer in receptive_field(trained.model.features)]
+    for image in thumbnails().images[[0, 13, 38]]:
+        pixels = image.flatten().tolist()
+        names, maps, scores = figure.page.evaluate(RUN, [text, pixels, 0])
+        fed = trained.preprocess(image)
+        assert names == layers
+        for found, expected in zip(maps, maps_of(trained, fed), strict=True):
+            np.testing.assert_allclose(found, expected.flatten(), atol=1e-3)
+        np.testing.assert_allclose(scores, predict(trained.model, fed[None])[0], atol=1e-3)
+
+
+def test_random_weights_are_he_s(show: Any) -> None:
+    """Drawn in order by Box and Muller from the same generator, the biases zero."""
+    name = FIRST
+    trained = load_trained(name)
+    for layer in trained.model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.reset_parameters(), layer.reset_running_stats()
+            layer.eps = 0
+    seed = 1
+    for layer in weight_layers(trained.model).values():
+        count = layer.weight.numel()
+        u = uniforms_at_once(seed, 2 * count).reshape(count, 2)
+        seed += 2 * count * 0x6D2B79F5
+        normal = np.sqrt(-2 * np.log(1 - u[:, 0])) * np.cos(2 * np.pi * u[:, 1])
+        drawn = torch.tensor(normal * math.sqrt(2 / layer.weight[0].numel()))
+        layer.weight.data = drawn.float().view(layer.weight.shape)
+        layer.bias.data.zero_()
+    text = base64.b64encode((WEIGHTS / f"{name}.npz").read_bytes()).decode()
+    image = thumbnails().images[5]
+    _, _, scores = show("at_work").page.evaluate(RUN, [text, image.flatten().tolist(), 1])
+    expected = predict(trained.model.eval(), trained.preprocess(image)[None])[0]
+    np.testing.assert_allclose(scores, expected, atol=1e-3)
+
+
+def uniforms_at_once(seed: int, count: int) -> np.ndarray:
+    """Return what `uniforms` returns, for a million numbers."""
+    step = np.uint32(0x6D2B79F5)
+    state = np.uint32(seed % 2**32) + np.arange(1, count + 1, dtype=np.uint32) * step
+    mixed = (state ^ state >> 15) * (state | 1)
+    mixed ^= mixed + (mixed ^ mixed >> 7) * (mixed | 61)
+    return (mixed ^ mixed >> 14) / 2**32
+
+
+def test_page_answers_as_python_does_for_every_picture_and_network(show: Any) -> None:
+    figure = show("at_work, awake")
+    data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
+    data["pictures"][0]["seen"] = figure.locator(".live-static img").nth(1).get_attribute("src")
+    small = thumbnails()
+    for name in OWN:
+        if name != FIRST:
+            before = scores_of(figure)
+            script = "([name, text]) => { window.bookWeights[name] = text; }"
+            figure.page.evaluate(script, [name, weights_of(name)])
+            figure.locator(".work-network").select_option(name)
+            wait_for_other_scores(figure, before)
+        trained = load_trained(name)
+        for index, about in enumerate(data["pictures"]):
+            if not figure.locator(".work-pictures input").nth(index).is_checked():
+                show_picture(figure, index)
+            fed = fed_by(data, index)
+            if index < 2:  # the photograph, brought down by Python to 32 pixels of 8 bits
+                exact = trained.preprocess(read_image(picture(about["name"])))
+                mean = torch.tensor(trained.preprocess.mean)[:, None, None]
+                assert (fed - exact - mean).abs().max() <= 0.5 / 255 + 1e-6
+            else:  # one of CIFAR-10's, whose scores the record holds
+                at = 4 * small.classes.index(about["name"])
+                recorded = OWN[name]["thumbnail_scores"][at]
+                np.testing.assert_allclose(scores_of(figure), recorded, atol=1e-3)
+            expected = predict(trained.model, trained.preprocess(fed)[None])[0]
+            np.testing.assert_allclose(scores_of(figure), expected, atol=1e-3)
+            shares = (100 * expected.softmax(0)).round().int().tolist()
+            cells = figure.locator(".work-bars tr:not(.work-none) td:last-child").all_inner_texts()
+            assert cells == [f"{share}%" for share in shares]
+            best = expected.argmax()
+            assert f"{trained.classes[best]}, {shares[best]}% sure" in answer_of(figure)
+            doubts = expected.softmax(0).max() < 0.5
+            assert ("Perhaps none of these" in answer_of(figure)) == bool(doubts)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (100, 75), (75, 100), (20, 33), (65, 64), (640, 427)])
+def test_own_picture_is_brought_down_as_python_does_it(
+    size: tuple[int, int], show: Any, tmp_path: Path
+) -> None:
+    figure = show("at_work, awake")
+    trained = load_trained(FIRST)
+    photo = Image.open(picture("tulip")).convert("RGB").resize(size)
+    clear = Image.new("RGBA", size, (0, 80, 200, 0))  # transparent: on white
+    clear.paste((200, 0, 0, 255), (size[0] // 3, 0, size[0], size[1] // 2))
+    for image in (photo, clear):
+        upload(figure, image, tmp_path / "mine.png")
+        fed = trained.preprocess(read_image(tmp_path / "mine.png"))
+        np.testing.assert_allclose(
+            scores_of(figure), predict(trained.model, fed[None])[0], atol=1e-3
+        )
+    assert figure.locator(".work-pictures input:checked").count() == 0
+
+
+def test_file_that_is_no_picture_is_named(show: Any) -> None:
+    figure = show("at_work, awake")
+    before = scores_of(figure)
+    sent = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+    figure.locator(".work-choose").set_input_files(sent)
+    trouble = figure.get_by_role("alert")
+    trouble.wait_for()
+    assert trouble.inner_text() == "notes.txt is no picture that this browser can read."
+    assert scores_of(figure) == before
+    show_picture(figure, 1)
+    assert trouble.is_hidden()
+
+
+def boxes_of(figure: Any, pane: str, mark: str) -> list[float]:
+    """Return a mark's left, top, right and bottom in shares of its pane."""
+    outer = figure.locator(f"{pane} .live-pane").bounding_box()
+    box = figure.locator(f"{pane} {mark}").bounding_box()
+    left, top = box["x"] - outer["x"], box["y"] - outer["y"]
+    ends = [left, top, left + box["width"], top + box["height"]]
+    return [end / outer["width"] for end in ends]
+
+
+def test_unit_shows_its_value_its_field_and_the_strongest_map(show: Any) -> None:
+    figure = show("at_work, awake")
+    data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
+    trained = load_trained(FIRST)
+    data["pictures"][0]["seen"] = figure.locator(".live-static img").nth(1).get_attribute("src")
+    maps = maps_of(trained, trained.preprocess(fed_by(data, 0)))
+    rows = receptive_field(trained.model.features)
+    slider = figure.get_by_role("slider")
+    slider.press("Home")
+    one, every = figure.locator(".work-one .live-grip"), figure.locator(".work-all .live-grip")
+    for layer, values in zip(rows, maps, strict=True):
+        assert slider.get_attribute("aria-valuetext").startswith(
+            f"{layer.name}: {len(values)} maps"
+        )
+        about_mean = values - values.mean((1, 2), keepdim=True) if values.shape[1] > 1 else values
+        spread = about_mean.square().sum((1, 2))
+        place = [int(n) for n in re.findall(r"(?:map|row|column) (\d+)", said(figure))[:3]]
+        assert spread[place[0] - 1] == pytest.approx(spread.max().item(), rel=1e-3)
+        for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowLeft"):
+            one.press(key)
+            every.press(key)
+            at, row, column = (
+                int(n) - 1 for n in re.findall(r"(?:map|row|column) (\d+)", said(figure))[:3]
+            )
+            value = float(figure.locator(".live-says").get_attribute("data-value"))
+            assert value == pytest.approx(values[at, row, column].item(), abs=1e-3)
+            ends = [layer.interval(row), layer.interval(column)]
+            found = figure.locator(".work-seen .work-field").get_attribute("data-value")
+            assert [float(n) for n in found.split(",")] == [
+                *(ends[0][0], ends[1][0], layer.receptive_field)
+            ]
+            (top, bottom), (left, right) = np.clip(ends, 0, 32) / 32
+            box = boxes_of(figure, ".work-seen", ".work-field")
+            assert box == pytest.approx([left, top, right, bottom], abs=0.01)
+            share = 160 / 240  # the middle square of the photograph
+            inside = [0.5 + share * (end - 0.5) for end in (left, top, right, bottom)]
+            assert boxes_of(figure, ".work-source", ".work-field") == pytest.approx(
+                inside, abs=0.01
+            )
+            most = values[:, row, column].max().item()
+            if values[at, row, column] < most:
+                named = int(re.search(r"strongest map there is (\d+)", said(figure))[1]) - 1
+                assert values[named, row, column].item() == pytest.approx(most, abs=1e-3)
+        button = figure.get_by_role("button", name="Go to the strongest map there")
+        if button.is_enabled():
+            button.press("Enter")
+        assert "No other map is stronger there" in said(figure)
+        slider.press("ArrowRight")
+    assert boxes_of(figure, ".work-source", ".work-crop") == pytest.approx(
+        [1 / 6, 1 / 6, 5 / 6, 5 / 6], abs=0.01
+    )
+
+
+def test_unit_follows_the_pointer(show: Any) -> None:
+    figure = show("at_work, awake", width=390)
+    figure.get_by_role("slider").press("Home")
+    figure.locator(".work-one").scroll_into_view_if_needed()
+    box = figure.locator(".work-one .live-pane").bounding_box()
+    cell = box["width"] / 32
+    figure.page.touchscreen.tap(box["x"] + 7.5 * cell, box["y"] + 20.5 * cell)
+    assert "row 21, column 8:" in said(figure)
+    box = figure.locator(".work-all .live-pane").bounding_box()
+    tile = box["width"] / 8  # sixteen maps in two rows
+    figure.page.touchscreen.tap(box["x"] + 2.5 * tile, box["y"] + 1.5 * tile)
+    assert "map 11, row 21, column 8:" in said(figure)
+
+
+def test_evidence_is_where_covering_costs_most(show: Any) -> None:
+    figure = show("at_work, awake")
+    data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
+    trained = load_trained(FIRST)
+    button = figure.get_by_role("button", name="Find the evidence")
+    for index in (2, 5):
+        show_picture(figure, index)
+        figure.page.evaluate(
+            "window.turns = 0; clearInterval(window.beat);"
+            "window.beat = setInterval(() => { window.turns += 1; })"
+        )
+        button.press("Enter")
+        heat = figure.locator(".work-heat[data-value]")
+        heat.wait_for()
+        assert figure.page.evaluate("window.turns") > 2  # meanwhile the page goes on
+        fed = trained.preprocess(fed_by(data, index))[None]
+        best = int(predict(trained.model, fed).argmax())
+        falls = occlusion(trained.model, fed, 8, 4)[0, best]
+        found = [float(value) for value in heat.get_attribute("data-value").split(",")]
+        np.testing.assert_allclose(found, falls.flatten(), atol=1e-3)
+        top, left = divmod(int(falls.argmax()), falls.shape[1])
+        rows = f"rows {4 * top + 1} to {4 * top + 8}, columns {4 * left + 1} to {4 * left + 8}"
+        assert rows in answer_of(figure)
+        hidden = fed.clone()
+        hidden[:, :, 4 * top : 4 * top + 8, 4 * left : 4 * left + 8] = 0
+        shares = [predict(trained.model, x).softmax(1)[0, best] for x in (fed, hidden)]
+        assert "from {:.0%} to {:.0%}".format(*shares) in answer_of(figure)
+    button.press("Enter")
+    show_picture(figure, 6)  # another picture stops it
+    before = answer_of(figure)
+    figure.page.wait_for_timeout(300)
+    assert figure.locator(".work-heat[data-value]").count() == 0
+    assert button.is_enabled() and answer_of(figure) == before
+
+
+def test_low_confidence_says_none_of_these(show: Any, tmp_path: Path) -> None:
+    figure = show("at_work, awake")
+    before = scores_of(figure)
+    assert figure.get_by_text("none of these?").count() == 0
+    figure.get_by_label("Random weights").check()
+    wait_for_other_scores(figure, before)
+    assert figure.get_by_text("none of these?").is_visible()
+    assert "They've learnt nothing" in answer_of(figure)
+    random = scores_of(figure)
+    figure.get_by_label("Random weights").uncheck()
+    wait_for_other_scores(figure, random)
+    assert scores_of(figure) == before
+    for level in range(0, 256, 15):  # a flat grey that it can't be sure of
+        if "Perhaps none of these" in answer_of(figure):
+            break
+        upload(
+            figure, Image.new("RGB", (32, 32), (level, level, 255 - level)), tmp_path / "flat.png"
+        )
+    else:
+        pytest.fail("it's sure of every colour")
+    bins = [each for each in OWN[FIRST]["calibration"] if each["confidence"] < 50]
+    below, images = (
+        sum(each["images"] * each.get(key, 1) for each in bins) for key in ("right", "")
+    )
+    assert f"right about {round(below / images)} of 100" in answer_of(figure)
+
+
+def test_drawing_by_pointer_and_by_keyboard(show: Any) -> None:
+    figure = show("at_work, awake")
+    page = figure.page
+    before = scores_of(figure)
+    figure.get_by_role("button", name="Draw").press("Enter")
+    wait_for_other_scores(figure, before)
+    trained = load_trained(FIRST)
+    white = predict(trained.model, trained.preprocess(torch.ones(3, 32, 32))[None])[0]
+    np.testing.assert_allclose(scores_of(figure), white, atol=1e-3)
+    pen = figure.locator(".work-pen")
+    for keys, draws in (
+        ([*["ArrowLeft"] * 3, "ArrowUp"], False),
+        ([" "], True),  # down, a dot
+        (["ArrowRight"] * 6, True),
+        ([" ", *["ArrowDown"] * 3], False),  # up
+    ):
+        before = scores_of(figure)
+        for key in keys:
+            pen.press(key)
+        assert (scores_of(figure) != before) == draws, keys
+    assert pen.get_attribute("aria-label").startswith("Pen up, 62% across, 58% down.")
+    choose(figure, "Blue")
+    figure.get_by_role("button", name="Fill the sheet").click()
+    blue = torch.tensor([0x4A, 0x90, 0xD9])[:, None, None].expand(3, 32, 32) / 255
+    expected = predict(trained.model, trained.preprocess(blue)[None])[0]
+    np.testing.assert_allclose(scores_of(figure), expected, atol=1e-3)
+    choose(figure, "Black")
+    box = figure.locator(".work-source .live-pane").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + box["height"] / 2, steps=6)
+    page.mouse.up()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)  # the pen is up
+    dark = figure.locator(".work-seen canvas").first.evaluate(
+        "e => [...e.getContext('2d').getImageData(0, 0, 32, 32).data].filter((_, i) => i % 4 === 0)"
+    )
+    dark = np.reshape(dark, (32, 32)) < 20
+    assert dark[15:17, 5:27].all() and not dark[:13].any() and not dark[19:].any()
+    show_picture(figure, 1)
+    assert figure.locator(".work-inks").is_hidden() and pen.is_hidden()
+
+
+def test_drawing_by_touch_leaves_the_page_where_it_is(show: Any) -> None:
+    figure = show("at_work, awake", width=390)
+    figure.get_by_role("button", name="Draw").click()
+    figure.locator(".work-source").scroll_into_view_if_needed()
+    before, scrolled = scores_of(figure), figure.page.evaluate("window.scrollY")
+    box = figure.locator(".work-source .live-pane").bounding_box()
+    touch = figure.page.context.new_cdp_session(figure.page)
+    for kind, share in (("Start", 0.2), ("Move", 0.4), ("Move", 0.8), ("End", 0)):
+        point = {"x": box["x"] + share * box["width"], "y": box["y"] + share * box["height"]}
+        points = [] if kind == "End" else [point]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    wait_for_other_scores(figure, before)
+    assert figure.page.evaluate("window.scrollY") == scrolled
+
+
+CAMERA = """colour => {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
+  const brush = canvas.getContext('2d');
+  setInterval(() => { brush.fillStyle = colour; brush.fillRect(0, 0, 64, 48); }, 20);
+  navigator.mediaDevices.getUserMedia = async () => (window.stream = canvas.captureStream(30));
+}"""
+
+
+def test_camera_runs_until_it_is_stopped(show: Any) -> None:
+    figure = show("at_work, awake")
+    before = scores_of(figure)
+    figure.page.evaluate(CAMERA, "#20a040")
+    button = figure.get_by_role("button", name="Camera")
+    button.click()
+    wait_for_other_scores(figure, before)
+    assert figure.locator(".work-answer").get_attribute("aria-live") == "off"
+    seen = figure.locator(".work-seen canvas").first.evaluate(
+        "e => [...e.getContext('2d').getImageData(16, 16, 1, 1).data]"
+    )
+    np.testing.assert_allclose(seen, [0x20, 0xA0, 0x40, 255], atol=6)  # by way of a video
+    figure.get_by_role("button", name="Stop").click()
+    assert figure.page.evaluate("stream.getTracks().every(track => track.readyState === 'ended')")
+    assert figure.locator(".work-answer").get_attribute("aria-live") is None
+    after = scores_of(figure)
+    button.click()
+    show_picture(figure, 2)  # another picture stops it too
+    figure.page.wait_for_timeout(200)
+    assert figure.page.evaluate("stream.getTracks().every(track => track.readyState === 'ended')")
+    assert scores_of(figure) not in (after, before)
+
+
+def test_camera_that_is_refused_is_said(show: Any) -> None:
+    figure = show("at_work, awake")
+    figure.page.evaluate(
+        "() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error('no')); }"
+    )
+    figure.get_by_role("button", name="Camera").click()
+    figure.get_by_role("alert").wait_for()
+    assert figure.get_by_role("alert").inner_text().startswith("No camera answers")
+
+
+def test_asleep_figure_says_what_is_missing(show: Any) -> None:
+    figure = show("at_work")
+    button = figure.get_by_role("button")
+    first = FIRST
+    assert button.inner_text() == f"Run it here ({OWN[first]['bytes'] / 1e6:.1f} MB)"
+    shown = figure.locator(".work-asleep table").inner_text()
+    trained = load_trained(first)
+    shares, found = (
+        predict(trained.model, trained.preprocess(read_image(picture("cat")))[None])[0]
+        .softmax(0)
+        .topk(3)
+    )
+    wanted = [f"{trained.classes[k]}\t{share:.0%}" for k, share in zip(found, shares, strict=True)]
+    assert shown.splitlines() == wanted
+    button.press("Enter")
+    figure.get_by_role("alert").wait_for()
+    assert f'show_at_work("{first}")' in figure.get_by_role("alert").inner_text()
+    assert button.inner_text() == "Try again" and button.is_enabled()
+    figure.page.evaluate(handed_over(first)[len("<script>") : -len("</script>")])
+    button.press("Enter")
+    figure.locator(".work-bars tr").first.wait_for()
+    focused = figure.page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert focused == "cat"
+
+
+def test_broken_weights_are_said(show: Any) -> None:
+    figure = show("at_work")
+    name = FIRST
+    figure.page.evaluate("name => { window.bookWeights = { [name]: btoa('no zip') }; }", name)
+    figure.get_by_role("button").click()
+    figure.get_by_role("alert").wait_for()
+    assert figure.get_by_role("alert").inner_text() == "The weights didn't load: no zip file"
+
+
+def test_notebook_hands_weights_over_and_keeps_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Handle:
+        def update(self, page: Any) -> None:
+            told.append(page.data)
+
+    def display(page: Any, display_id: bool = False) -> Handle | None:
+        told.append(page.data)
+        return Handle() if display_id else None
+
+    monkeypatch.setattr("IPython.display.display", display)
+    explorables.show_at_work("A")
+    brought, figure, after = told
+    assert (WEIGHTS / "A.npz").read_bytes() == base64.b64decode(re.search(r"= '(.+)';", brought)[1])
+    assert figure == explorables.at_work() and after == ""
+    with pytest.raises(ValueError, match=r"unknown network 'B_no': choose from .*A"):
+        explorables.show_at_work("B_no")

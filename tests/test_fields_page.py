@@ -151,6 +151,7 @@ def test_middle_place_sees_what_the_table_says(name: str) -> None:
         (gradient,) = torch.autograd.grad(values[tuple(middle)].sum(), image, retain_graph=True)
         rows = gradient[0].abs().sum((0, 2)).nonzero().ravel()
         axis = find(nodes, target).axes[0]
+        assert axis.aligned is not False or ROWS[name][0] != "classification"
         told = axis.pixels.reshape(-1, 2)
         if not axis.is_global:
             told = np.broadcast_to(axis.pixels, (*values.shape, 2))[tuple(middle)]

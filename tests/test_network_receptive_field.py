@@ -217,7 +217,7 @@ def test_every_place_sees_what_its_gradient_shows(steps: list[Step], size: tuple
 
 
 @pytest.mark.slow
-@settings(max_examples=2500, deadline=None, derandomize=True)
+@settings(max_examples=2000, deadline=None, derandomize=True)
 @given(STEPS, SIZES)
 def test_thousands_of_graphs_see_what_their_gradients_show(
     steps: list[Step], size: tuple[int, int]

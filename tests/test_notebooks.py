@@ -135,6 +135,16 @@ def test_notebook_is_valid_and_stored_clean(path: Path) -> None:
 
 
 @every_notebook
+def test_notebook_holds_no_weights(path: Path) -> None:
+    """The network at work gets them from the kernel, and what brought them is emptied."""
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            page = "".join(output.get("data", {}).get("text/html", "-"))
+            assert page, "run `make notebooks`: an output that was emptied is stored"
+            assert not re.search(r"base64,?[A-Za-z0-9+/=]{50000}|'[A-Za-z0-9+/=]{50000}", page)
+
+
+@every_notebook
 def test_what_the_site_folds_is_folded_on_colab_and_in_jupyterlab(path: Path) -> None:
     for cell in load(path).cells:
         if FOLDED & tags(cell):

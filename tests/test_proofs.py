@@ -1,9 +1,9 @@
 """Slow proofs that the notebooks hold on a reader's machine too, not on that of the tests alone.
 
 The other tests, and what is stored in the notebooks, come from one thread and the repository. Here
-every notebook runs alone where the module isn't installed, with two threads, and with its trainings
-disturbed a little. Keep these tests in one module: pytest-xdist (`--dist loadscope`) then runs them
-one after another.
+every notebook runs alone where the module isn't installed, and with its trainings disturbed a
+little, and some with two threads. Keep these tests in one module: pytest-xdist (`--dist loadscope`)
+then runs them one after another.
 """
 
 import os
@@ -43,7 +43,7 @@ def test_a_notebook_says_what_is_stored_alone_where_the_module_is_not_installed(
 
 
 def test_the_place_has_no_module_and_no_way_to_the_repository(place: alone.Place) -> None:
-    command = [place.python, "-c", "import torch, vgg_utils"]
+    command = [place.python, "-I", "-c", "import torch, vgg_utils"]
     done = subprocess.run(
         command, env=alone.environment(place.settings), capture_output=True, text=True, check=False
     )
@@ -67,9 +67,10 @@ def test_a_package_that_changed_is_told(
     assert said == ("packages changed: new {'numpy': '2.2', 'vgg_utils': '0.1.0'}, lost ['tqdm']")
 
 
-@every_notebook
-def test_a_notebook_says_what_is_stored_with_two_threads(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["06_training", "11_transfer", "14_scaling"])
+def test_a_notebook_says_what_is_stored_with_two_threads(name: str, tmp_path: Path) -> None:
     """As for readers who ask for more than one; waiting, they leave the core to others."""
+    path = ROOT / "book" / f"{name}.ipynb"
     shutil.copy(path, tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     done = subprocess.run(

@@ -404,9 +404,35 @@ def test_figure_of_the_receptive_field_answers_the_keyboard(
     assert len(set(texts)) == 4, texts
 
 
-@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 160), ("book/03_chains", 350)])
+@pytest.mark.parametrize("name", [PAGES[0], "book/01_paper"])
+def test_network_loads_when_asked_for_and_says_if_it_cannot(
+    name: str, page: Any, address: str, site: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda r: asked.append(r.url) if "/networks/" in r.url else None)
+    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    figure = page.locator(".live-at_work").first
+    assert not asked
+    page.route("**/networks/*", lambda route: route.fulfill(status=404))
+    figure.get_by_role("button").press("Enter")
+    figure.get_by_role("alert").wait_for()
+    assert "The weights didn't load: the site doesn't answer (404)." in figure.inner_text()
+    page.unroute("**/networks/*")
+    figure.get_by_role("button", name="Try again").press("Enter")
+    figure.locator(".work-bars tr").first.wait_for()
+    assert figure.get_by_role("alert").is_hidden()
+    assert "It says: cat" in figure.inner_text()
+    assert [url.removeprefix(address) for url in asked] == [asked[0].removeprefix(address)] * 2
+    for option in figure.locator("option").all():  # all that can be chosen are there
+        assert (site / f"_static/networks/{option.get_attribute('value')}.npz").is_file()
+
+
+@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 220), ("book/03_chains", 350)])
 def test_pages_are_light(name: str, limit: int, page: Any, address: str, site: Path) -> None:
-    """Guard the first load, in kB as compressed by a host, without images and fonts."""
+    """Guard the first load, in kB as compressed by a host, without images and fonts.
+
+    60 of the front page's are its live figure.
+    """
     loaded: set[str] = set()
     page.on("request", lambda request: loaded.add(unquote(urlsplit(request.url).path)))
     page.goto(f"{address}/{name}.html", wait_until="networkidle")

@@ -125,7 +125,8 @@ def packages(python: Path, settings: dict[str, str]) -> dict[str, str]:
         from importlib.metadata import distributions
         for one in distributions():
             print(one.metadata["Name"].lower().replace("-", "_"), one.version)"""
-    said = subprocess.check_output([python, "-c", code], env=environment(settings), text=True)
+    # -I: without what lies in the folder that this is called from.
+    said = subprocess.check_output([python, "-I", "-c", code], env=environment(settings), text=True)
     return dict(line.split() for line in reversed(said.splitlines()))  # the first one counts
 
 

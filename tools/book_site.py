@@ -1,4 +1,7 @@
-"""What the site needs beyond Jupyter Book's settings: links, marked-up docstrings, less of MathJax.
+"""What the site needs beyond Jupyter Book's settings.
+
+Links, marked-up docstrings, less of MathJax, live figures on pages that are no notebooks, and the
+weights that the network at work loads.
 
 Notebooks link to other pages by their published addresses (tools/anywhere.py says why). Here such a
 link becomes one within the site, which then needs no network. A notebook's own file is part of the
@@ -14,12 +17,27 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from address import PLACEHOLDER, read_setting  # _config.yml puts this folder on the path
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from vgg_utils import explorables
+from vgg_utils.trained import WEIGHTS
+
+
+class LiveFigure(SphinxDirective):
+    """`{live-figure} at_work` stands for the figure of that name in `vgg_utils.explorables`."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        return [nodes.raw("", getattr(explorables, self.arguments[0])(), format="html")]
+
 
 REPOSITORY, BRANCH = read_setting(Path(__file__).resolve().parent.parent)
 HAS_ADDRESS = REPOSITORY.partition("/")[0] != PLACEHOLDER
@@ -144,11 +162,22 @@ def slim_mathjax(app: Sphinx, exception: Exception | None) -> None:
             path.unlink()
 
 
+def add_networks(app: Sphinx, exception: Exception | None) -> None:
+    """Lay the weights of the book's own networks where the pages ask for them."""
+    folder = Path(app.outdir) / "_static/networks"
+    if exception or app.builder.format != "html":
+        return
+    folder.mkdir(exist_ok=True)
+    for file in WEIGHTS.glob("*.npz"):
+        shutil.copy(file, folder)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book always sets this option, also where no comments are wanted.
     app.add_config_value("comments_config", {}, "env")
     # sphinx-mathjax-offline names the bundle of all parts.
     app.config.mathjax_path = "mathjax/startup.js"
+    app.add_directive("live-figure", LiveFigure)
     app.connect("config-inited", offer_no_button, priority=900)
     app.connect("source-read", link_within)
     app.connect("doctree-resolved", offer_file_or_nothing)
@@ -156,4 +185,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-skip-member", skip_tuple_fields)
     app.connect("html-page-context", drop_mathjax, priority=900)
     app.connect("build-finished", slim_mathjax, priority=900)
+    app.connect("build-finished", add_networks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -33,6 +33,7 @@ LAST_MAP = {
     **{"googlenet": "inception5b", "inception_v3": "Mixed_7c", "maxvit": "blocks.3"},
     **{"mnasnet": "layers", "regnet": "trunk_output", "shufflenet": "conv5", "vit": "encoder"},
 }
+JUMPS = (2, 4, 8, 16, 32)  # of the columns
 # The side of the input where it is not 224 pixels.
 SIDES = {"inception_v3": 299, "ssd300": 300, "ssdlite320": 320, "swin_v2": 256}
 
@@ -68,25 +69,30 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:g}"
 
 
-def stages(nodes: Sequence[Node], last: Node) -> str:
-    """Return the jumps of the maps up to the last, each with the widest field."""
-    widest: dict[float, int] = {}
+def stages(nodes: Sequence[Node], last: Node) -> list[str]:
+    """Return the widest field of the maps of each jump, up to the last map.
+
+    A jump between two columns counts with the larger one.
+    """
+    cells = dict.fromkeys(JUMPS, "–")
     for node in nodes[: nodes.index(last) + 1]:
         axis = node.axes[0]
-        if axis.jump and axis.field and not axis.is_global:
-            widest[axis.jump] = max(axis.field, widest.get(axis.jump, 0))
-    steps = [f"{jump:g}: {field}" for jump, field in widest.items() if jump > 1]
-    return ", ".join([*steps, "all"] if last.axes[0].is_global else steps)
+        if axis.jump and axis.field and axis.jump > 1 and not axis.is_global:
+            column = next(jump for jump in JUMPS if jump >= axis.jump)
+            before = cells[column]
+            cells[column] = str(max(axis.field, 0 if before == "–" else int(before)))
+    if last.axes[0].is_global:
+        cells[JUMPS[-1]] = "all"
+    return [*cells.values()]
 
 
 def classifier(name: str) -> list[str]:
     nodes = follow(name)
     last = find(nodes, last_map(name))
     axis = last.axes[0]
-    everything = next((f"`{node.name}`" for node in nodes if node.axes[0].is_global), "–")
-    if not axis.is_global:
-        everything = "–"
-    return [stages(nodes, last), str(axis.narrowest), number(axis.start), everything]
+    names = [node.name for node in nodes if node.axes[0].is_global]
+    place = f"`{'.'.join(names[0].split('.')[:2])}`" if axis.is_global else "–"
+    return [*stages(nodes, last), str(axis.narrowest), number(axis.start), place]
 
 
 def segmenter(name: str) -> list[str]:
@@ -108,7 +114,7 @@ KINDS = {
     "classification": (
         classifier,
         models.list_models(models),
-        ["jump: field", "narrowest", "start", "sees everything from"],
+        [*map(str, JUMPS), "narrowest", "start", "everything from"],
     ),
     "segmentation": (
         segmenter,

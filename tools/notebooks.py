@@ -61,7 +61,9 @@ def clean(notebook: nbformat.NotebookNode) -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     code[0].outputs = []  # the set-up tells of this machine
     for cell in code:
-        cell.outputs = [output for output in cell.outputs if not is_progress(output)]
+        cell.outputs = [
+            output for output in cell.outputs if not (is_progress(output) or is_empty(output))
+        ]
         for output in cell.outputs:
             picture = output.get("data", {}).get("image/png")
             if picture:
@@ -83,6 +85,11 @@ def is_progress(output: nbformat.NotebookNode) -> bool:
             return True
         raise SystemExit(f"a cell writes to standard error, which no page shows:\n{output.text}")
     return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def is_empty(output: nbformat.NotebookNode) -> bool:
+    """Tell an output that was emptied when it had done its work, as `show_at_work` does."""
+    return output.get("data", {}).get("text/html") == ""
 
 
 def main() -> int:

@@ -108,10 +108,9 @@ def receptive_field_explorer(
     `credit` is a line of HTML below. The figure opens two thirds down D, or down the first if there
     is no D, and stays there where no JavaScript runs. Readers can also write layers of their own.
     """
-    pixels = np.asarray(image)
-    side = len(pixels)
-    if pixels.shape[1] != side:
-        raise ValueError(f"the image must be square, got {side}x{pixels.shape[1]} pixels")
+    side, width = np.asarray(image).shape[:2]
+    if width != side:
+        raise ValueError(f"the image must be square, got {side}x{width} pixels")
     steps = {name: _steps(rows, side) for name, rows in chains.items()}
     chain = "D" if "D" in steps else next(iter(steps))
     layer, field, jump, start, _ = steps[chain][2 * len(steps[chain]) // 3]
@@ -122,7 +121,7 @@ def receptive_field_explorer(
         **{"chain": html.escape(chain), "layer": html.escape(layer), "field": field},
         low=start + round((side / 2 - start) / jump) * jump - field / 2,
         **{"jump": jump, "side": side, "credit": credit},
-        photo=embedded(Image.fromarray(pixels), "JPEG", quality=80),
+        photo=embedded(Image.fromarray(np.asarray(image)), "JPEG", quality=80),
     )
 
 
