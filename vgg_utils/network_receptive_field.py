@@ -150,13 +150,16 @@ def find(nodes: Sequence[Node], name: str) -> Node:
 def _in_evaluation(model: nn.Module) -> Iterator[None]:
     """Set evaluation mode, without the joined kernels of attention; both as before afterwards."""
     training = {module: module.training for module in model.modules()}
-    joined = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
+    switch = getattr(torch.backends, "mha", None)  # PyTorch 2.2 has none
+    joined = switch is not None and switch.get_fastpath_enabled()
+    if joined:
+        switch.set_fastpath_enabled(False)
     model.eval()
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(joined)
+        if joined:
+            switch.set_fastpath_enabled(True)
         for module, was in training.items():
             module.training = was
 

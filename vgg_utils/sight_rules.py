@@ -130,6 +130,9 @@ def together(call: Call) -> Tracks:
 
 
 rule("hardswish", "log_sigmoid_forward", "rrelu_with_noise")(together)
+# PyTorch 2.2 doesn't say of these that they work element by element.
+rule("celu", "elu", "hardshrink", "hardsigmoid", "hardtanh", "leaky_relu")(together)
+rule("mish", "rrelu", "selu", "softplus", "softshrink", "threshold")(together)
 
 
 @rule("glu")
