@@ -152,14 +152,14 @@ def _in_evaluation(model: nn.Module) -> Iterator[None]:
     training = {module: module.training for module in model.modules()}
     switch = getattr(torch.backends, "mha", None)  # PyTorch 2.2 has none
     joined = switch is not None and switch.get_fastpath_enabled()
-    if joined:
+    if switch is not None:
         switch.set_fastpath_enabled(False)
     model.eval()
     try:
         yield
     finally:
-        if joined:
-            switch.set_fastpath_enabled(True)
+        if switch is not None:
+            switch.set_fastpath_enabled(joined)
         for module, was in training.items():
             module.training = was
 
