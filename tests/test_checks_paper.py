@@ -33,6 +33,7 @@ def test_right_answers(exercise, answer):
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
+        ("1.1", 0.6, "two decimals"),
         ("1.1", 0.397, "of one net; a difference"),
         ("1.1", 0.28, "take two"),
         ("1.1", 0.1985, "go on to a difference"),

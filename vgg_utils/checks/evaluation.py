@@ -7,6 +7,8 @@ from vgg_utils.checks.base import Values, a_number, exercise
 
 @exercise("8.1")
 def _neither_first(answer: Any) -> Values:
+    if hasattr(answer, "tolist"):  # an array or a tensor of both
+        answer = answer.tolist()
     if not isinstance(answer, list | tuple) or len(answer) != 2:
         return {"no_pair": True}
     pair = [entry.tolist() if hasattr(entry, "tolist") else entry for entry in answer]
