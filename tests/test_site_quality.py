@@ -68,8 +68,13 @@ def test_page_and_its_figures_are_light(name: str, page: Any, address: str, site
 # axe
 
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+# Two of the experimental rules are wrong here. td-has-header asks for headers in the small grids of
+# pixels and weights of lesson 2's figure, which have none. focus-order-semantics forbids the tab
+# stop at a wide table that another rule, scrollable-region-focusable, asks for.
 RUN_AXE = """async ([scope, only]) => {
-  const rules = axe.getRules(["experimental"]).map(rule => [rule.ruleId, {enabled: true}]);
+  const wrong = ["td-has-header", "focus-order-semantics"];
+  const rules = axe.getRules(["experimental"]).map(({ruleId}) =>
+    [ruleId, {enabled: !wrong.includes(ruleId)}]);
   const options = {resultTypes: ["violations"], rules: Object.fromEntries(rules)};
   if (only.length) Object.assign(options, {runOnly: only, rules: {}});
   const found = await axe.run(scope, options);
