@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 def translate(node: nodes.Element, block: bool) -> str:
     """Return a formula's MathML; warn of what docutils can't read, which stops the build.
 
-    Large brackets need a side: `\\Bigl(` and `\\Bigr)`, not `\\Big(`.
+    Large brackets need a side: `\\Bigl(` and `\\Bigr)`, not `\\Big(`. Norms that shall not grow are
+    `\\lVert x \\rVert`, and what stands below a brace is set there by `\\underset`.
     """
     try:
         return tex2mathml(node.astext(), as_block=block)
