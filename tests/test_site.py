@@ -1,23 +1,18 @@
 """The built site, as readers meet it: every page is loaded in a headless Chromium.
 
-The site is built once per session. BOOK_SITE names a site that is built already, CHROMIUM a browser
-that is not on the PATH. Publishing depends on these tests alone, so they refuse a site that is
-empty or lacks a page.
+tests/conftest.py builds the site once per session. BOOK_SITE names a site that is built already,
+CHROMIUM a browser that is not on the PATH. Publishing depends on these tests and on those of
+test_site_quality.py alone, so they refuse a site that is empty or lacks a page.
 """
 
 from __future__ import annotations
 
 import ast
-import functools
-import gzip
-import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -31,38 +26,6 @@ CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 # Every page that _toc.yml names, at whatever depth; the front page is first.
 PAGES = re.findall(r"(?m)^[\s-]*(?:root|file): (\S+)$", (ROOT / "_toc.yml").read_text("utf-8"))
 NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").exists()]
-
-
-# The site, built and served
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the book with warnings as errors, or take the one that BOOK_SITE names."""
-    if os.environ.get("BOOK_SITE"):
-        return Path(os.environ["BOOK_SITE"]).resolve()
-    out = tmp_path_factory.mktemp("book")
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
-    command += ["-W", "-n", "--keep-going", "--path-output", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(f"the book does not build:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
-    return (out / "_build" / "html").resolve()
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture(scope="session")
-def address(site: Path) -> Iterator[str]:
-    """Serve the site on the loopback interface, as a static host would."""
-    handler = functools.partial(QuietHandler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 # What the files say
@@ -277,14 +240,14 @@ MEASURE = r"""() => {
   const raw = [];
   while (text.nextNode()) {
     const node = text.currentNode;
-    if (node.parentElement.closest('pre, code, script, style, mjx-container')) continue;
+    if (node.parentElement.closest('pre, code, script, style, math')) continue;
     if (/\\\(|\\\[|\$[^$\s][^$]*\$/.test(node.data)) raw.push(node.data.trim());
   }
   const images = [...document.images];
   return {
     raw,
     maths: article.querySelectorAll('.math').length,
-    typeset: article.querySelectorAll('.math mjx-container').length,
+    typeset: [...article.querySelectorAll('.math > math')].filter(m => m.childElementCount).length,
     broken: images.filter(i => !i.complete || !i.naturalWidth).map(i => i.src),
     unnamed: images.filter(i => {
       const alt = (i.getAttribute('alt') || '').trim();
@@ -293,7 +256,7 @@ MEASURE = r"""() => {
     undrawn: [...document.querySelectorAll('[class*="fa-"]')].filter(icon =>
       !getComputedStyle(icon).getPropertyValue('--icon')
     ).map(icon => icon.className),
-    drawings_unnamed: [...article.querySelectorAll('svg:not(mjx-container svg)')].filter(s =>
+    drawings_unnamed: [...article.querySelectorAll('svg')].filter(s =>
       !s.closest('[aria-hidden=true], button') && !s.matches('[aria-label], [aria-labelledby]')
     ).map(s => s.outerHTML.slice(0, 80)),
   };
@@ -325,7 +288,6 @@ def test_page_loads_clean(name: str, page: Any, address: str) -> None:
     page.on("response", lambda r: complain_if(r.status >= 400, f"{r.status}: {r.url}"))
     page.on("request", lambda r: complain_if(not is_local(r.url), f"leaves the site: {r.url}"))
     page.goto(f"{address}/{name}.html", wait_until="networkidle")
-    page.evaluate("window.MathJax?.startup?.promise")
     seen = page.evaluate(MEASURE)
     assert not complaints
     assert not seen["broken"]
@@ -425,17 +387,3 @@ def test_network_loads_when_asked_for_and_says_if_it_cannot(
     assert [url.removeprefix(address) for url in asked] == [asked[0].removeprefix(address)] * 2
     for option in figure.locator("option").all():  # all that can be chosen are there
         assert (site / f"_static/networks/{option.get_attribute('value')}.npz").is_file()
-
-
-@pytest.mark.parametrize(("name", "limit"), [(PAGES[0], 220), ("book/03_chains", 350)])
-def test_pages_are_light(name: str, limit: int, page: Any, address: str, site: Path) -> None:
-    """Guard the first load, in kB as compressed by a host, without images and fonts.
-
-    60 of the front page's are its live figure.
-    """
-    loaded: set[str] = set()
-    page.on("request", lambda request: loaded.add(unquote(urlsplit(request.url).path)))
-    page.goto(f"{address}/{name}.html", wait_until="networkidle")
-    files = [site / path.lstrip("/") for path in loaded if path.endswith((".html", ".js", ".css"))]
-    sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in files}
-    assert sum(sizes.values()) < 1000 * limit, sizes

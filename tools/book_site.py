@@ -1,7 +1,8 @@
 """What the site needs beyond Jupyter Book's settings.
 
-Links, marked-up docstrings, less of MathJax, live figures on pages that are no notebooks, and the
-weights that the network at work loads.
+Links, marked-up docstrings, live figures on pages that are no notebooks, and the weights that the
+network at work loads. Mathematics (book_mathematics.py) and what assistive technology needs
+(book_accessibility.py) have files of their own.
 
 Notebooks link to other pages by their published addresses (tools/anywhere.py says why). Here such a
 link becomes one within the site, which then needs no network. A notebook's own file is part of the
@@ -135,33 +136,6 @@ def skip_tuple_fields(
     return True if type(obj).__name__ == "_tuplegetter" else None
 
 
-def drop_mathjax(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
-) -> None:
-    """Leave MathJax out of a page without mathematics.
-
-    Sphinx loads it too where only the pages below have any, as on the front page.
-    """
-    if not app.env.domaindata["math"]["has_equations"].get(page):
-        context["script_files"] = [
-            script
-            for script in context["script_files"]
-            if "mathjax" not in f"{script.filename} {script.attributes}".lower()
-        ]
-
-
-def slim_mathjax(app: Sphinx, exception: Exception | None) -> None:
-    """Keep of MathJax's 24 MB what a page can ask for: the parts that _config.yml loads."""
-    mathjax = Path(app.outdir) / "_static/mathjax"
-    if exception or not mathjax.exists():
-        return
-    parts = ["startup", "core", *app.config.mathjax3_config["loader"]["load"]]
-    keep = (*(f"{part}.js" for part in parts), "input/tex/extensions/", "output/chtml/fonts/")
-    for path in mathjax.rglob("*"):
-        if path.is_file() and not path.relative_to(mathjax).as_posix().startswith(keep):
-            path.unlink()
-
-
 def add_networks(app: Sphinx, exception: Exception | None) -> None:
     """Lay the weights of the book's own networks where the pages ask for them."""
     folder = Path(app.outdir) / "_static/networks"
@@ -175,15 +149,11 @@ def add_networks(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book always sets this option, also where no comments are wanted.
     app.add_config_value("comments_config", {}, "env")
-    # sphinx-mathjax-offline names the bundle of all parts.
-    app.config.mathjax_path = "mathjax/startup.js"
     app.add_directive("live-figure", LiveFigure)
     app.connect("config-inited", offer_no_button, priority=900)
     app.connect("source-read", link_within)
     app.connect("doctree-resolved", offer_file_or_nothing)
     app.connect("autodoc-process-docstring", mark_up_docstring, priority=400)
     app.connect("autodoc-skip-member", skip_tuple_fields)
-    app.connect("html-page-context", drop_mathjax, priority=900)
-    app.connect("build-finished", slim_mathjax, priority=900)
     app.connect("build-finished", add_networks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

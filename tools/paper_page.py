@@ -61,7 +61,7 @@ def bold(row: Row, *keys: str) -> list[Any]:
 
 def table_1() -> str:
     nets = PAPER["table1"]["rows"]
-    heads = ["", *[f"{net['config']} ({net['weight_layers']})" for net in nets]]
+    heads = ["net", *[f"{net['config']} ({net['weight_layers']})" for net in nets]]
     rows = []
     for block in range(5):
         cells = ["<br>".join(net["blocks"][block]) for net in nets]
