@@ -1,23 +1,19 @@
 """The built site, as readers meet it: every page is loaded in a headless Chromium.
 
-The site is built once per session. BOOK_SITE names a site that is built already, CHROMIUM a browser
-that is not on the PATH. Publishing depends on these tests alone, so they refuse a site that is
-empty or lacks a page.
+tests/conftest.py builds the site once per session. BOOK_SITE names a site that is built already,
+CHROMIUM a browser that is not on the PATH. Publishing depends on these tests and on
+test_site_found.py alone, so they refuse a site that is empty or lacks a page.
 """
 
 from __future__ import annotations
 
 import ast
-import functools
 import gzip
-import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -25,44 +21,13 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from test_site_found import lacks
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 # Every page that _toc.yml names, at whatever depth; the front page is first.
 PAGES = re.findall(r"(?m)^[\s-]*(?:root|file): (\S+)$", (ROOT / "_toc.yml").read_text("utf-8"))
 NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").exists()]
-
-
-# The site, built and served
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the book with warnings as errors, or take the one that BOOK_SITE names."""
-    if os.environ.get("BOOK_SITE"):
-        return Path(os.environ["BOOK_SITE"]).resolve()
-    out = tmp_path_factory.mktemp("book")
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
-    command += ["-W", "-n", "--keep-going", "--path-output", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(f"the book does not build:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
-    return (out / "_build" / "html").resolve()
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture(scope="session")
-def address(site: Path) -> Iterator[str]:
-    """Serve the site on the loopback interface, as a static host would."""
-    handler = functools.partial(QuietHandler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 # What the files say
@@ -84,7 +49,7 @@ class Document(HTMLParser):
         values = dict(attrs)
         self.anchors |= {values[key] or "" for key in ("id", "name") if key in values}
         for key in ("href", "src"):
-            if values.get(key):
+            if values.get(key) and tag != "base":
                 self.links.append(values[key] or "")
         self.downloads += tag == "a" and "download" in values
         if tag == "meta" and (values.get("http-equiv") or "").lower() == "refresh":
@@ -238,6 +203,7 @@ def test_site_offers_what_the_address_allows(owner: str, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr[-3000:]
     branch = CONFIG["repository"]["branch"]
     assert complaints(tmp_path / "_build" / "html", repository, branch) == []
+    assert lacks(tmp_path / "_build" / "html", repository) == []
 
 
 def test_reference_has_every_public_name_of_the_module(
@@ -335,8 +301,9 @@ def test_page_loads_clean(name: str, page: Any, address: str) -> None:
     assert not seen["raw"]
     assert seen["typeset"] == seen["maths"]
 
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate(TOO_WIDE) == []
+    for width in (820, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate(TOO_WIDE) == []
 
 
 def test_search_finds_a_term(page: Any, address: str) -> None:
