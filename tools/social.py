@@ -65,7 +65,7 @@ def draw_card(file: Path, title: str, below: list[str], notebook: Path) -> None:
     small = ImageFont.truetype(FONTS / "DejaVuSans.ttf", LINE)
     below = [part for line in below for part in wrapped(line, small, width)]
     top = (SIZE[1] - 1.2 * points * len(lines) - LINE * (1 + 1.3 * len(below))) / 2
-    pen.rectangle((0, 0, 12, SIZE[1]), fill=BLUE)
+    pen.rectangle((0, 0, 11, SIZE[1]), fill=BLUE)
     for each in lines:
         pen.text((MARGIN, top), each, fill=INK, font=font)
         top += 1.2 * points
