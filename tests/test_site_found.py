@@ -321,6 +321,10 @@ def test_search_leads_to_the_place_that_helps(page: Any, address: str) -> None:
     assert sum(first.values()) >= len(WORDS) - 1, first
 
 
+def test_search_finds_a_number_that_only_a_text_has(page: Any, address: str) -> None:
+    assert "book/15_fast_cifar10.html" in results(page, address, "3.29")
+
+
 def test_words_entered_for_the_search_lead_where_they_say(page: Any, address: str) -> None:
     entered = yaml.safe_load((ROOT / "book" / "search.yml").read_text("utf-8"))
     assert {word.lower() for word in WORDS} <= entered.keys()
