@@ -1183,6 +1183,25 @@ def boxes_of(figure: Any, pane: str, mark: str) -> list[float]:
     return [end / outer["width"] for end in ends]
 
 
+def assert_patch_is_cut_out(figure: Any, ends: list[tuple[float, float]], field: int) -> None:
+    """The patch shows the pixels that the unit sees, and nothing where there are none."""
+    read = """canvas => {
+      const { width, height } = canvas;
+      const copy = Object.assign(document.createElement('canvas'), { width, height });
+      const paper = copy.getContext('2d', { willReadFrequently: true });
+      paper.drawImage(canvas, 0, 0);
+      return [width, ...paper.getImageData(0, 0, width, height).data];
+    }"""
+    side, *seen = figure.locator(".work-seen canvas").first.evaluate(read)
+    width, *cut = figure.locator(".work-patch canvas").evaluate(read)
+    assert width == field
+    assert figure.locator(".work-patch figcaption").inner_text() == f"It sees {field}x{field}"
+    whole = np.pad(np.reshape(seen, (side, side, 4)), ((field, field), (field, field), (0, 0)))
+    top, left = (int(begin) + field for begin, _ in ends)
+    expected = whole[top : top + field, left : left + field]
+    np.testing.assert_array_equal(np.reshape(cut, (field, field, 4)), expected)
+
+
 def test_unit_shows_its_value_its_field_and_the_strongest_map(show: Any) -> None:
     figure = show("at_work, awake")
     data = figure.evaluate("figure => JSON.parse(figure.dataset.figure)")
@@ -1217,6 +1236,7 @@ def test_unit_shows_its_value_its_field_and_the_strongest_map(show: Any) -> None
             (top, bottom), (left, right) = np.clip(ends, 0, 32) / 32
             box = boxes_of(figure, ".work-seen", ".work-field")
             assert box == pytest.approx([left, top, right, bottom], abs=0.01)
+            assert_patch_is_cut_out(figure, ends, layer.receptive_field)
             share = 160 / 240  # the middle square of the photograph
             inside = [0.5 + share * (end - 0.5) for end in (left, top, right, bottom)]
             assert boxes_of(figure, ".work-source", ".work-field") == pytest.approx(

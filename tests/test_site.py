@@ -1,8 +1,9 @@
 """The built site, as readers meet it: every page is loaded in a headless Chromium.
 
 tests/conftest.py builds the site once per session. BOOK_SITE names a site that is built already,
-CHROMIUM a browser that is not on the PATH. Publishing depends on these tests and on those of
-test_site_quality.py alone, so they refuse a site that is empty or lacks a page.
+CHROMIUM a browser that is not on the PATH. Publishing depends on these tests, on those of
+test_site_found.py and on those of test_site_quality.py, so they refuse a site that is empty or lacks
+a page.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from test_site_found import lacks
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
@@ -47,7 +49,7 @@ class Document(HTMLParser):
         values = dict(attrs)
         self.anchors |= {values[key] or "" for key in ("id", "name") if key in values}
         for key in ("href", "src"):
-            if values.get(key):
+            if values.get(key) and tag != "base":
                 self.links.append(values[key] or "")
         self.downloads += tag == "a" and "download" in values
         if tag == "meta" and (values.get("http-equiv") or "").lower() == "refresh":
@@ -201,6 +203,7 @@ def test_site_offers_what_the_address_allows(owner: str, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr[-3000:]
     branch = CONFIG["repository"]["branch"]
     assert complaints(tmp_path / "_build" / "html", repository, branch) == []
+    assert lacks(tmp_path / "_build" / "html", repository) == []
 
 
 def test_reference_has_every_public_name_of_the_module(
@@ -297,8 +300,9 @@ def test_page_loads_clean(name: str, page: Any, address: str) -> None:
     assert not seen["raw"]
     assert seen["typeset"] == seen["maths"]
 
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate(TOO_WIDE) == []
+    for width in (820, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate(TOO_WIDE) == []
 
 
 def test_search_finds_a_term(page: Any, address: str) -> None:

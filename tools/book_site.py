@@ -80,7 +80,7 @@ def offer_file_or_nothing(app: Sphinx, doctree: nodes.document, page: str) -> No
         elif not HAS_ADDRESS and address.startswith(OUTSIDE):
             parent.replace(link, link.children)
     if page == app.config.root_doc and not HAS_ADDRESS:
-        way = next(p for p in doctree.findall(nodes.paragraph) if "on Colab." in p.astext())
+        way = next(p for p in doctree.findall(nodes.paragraph) if "Run it on Colab" in p.astext())
         way += [nodes.Text(" The links appear once "), nodes.literal(COMMAND, COMMAND)]
         way += nodes.Text(" has set the repository's address.")
 

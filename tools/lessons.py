@@ -119,12 +119,16 @@ def with_promise(notebook: Any) -> Any:
 
 
 def front_page(text: str) -> str:
-    """Return the front page with the minutes in its table of lessons."""
+    """Return the front page with the minutes in its table of lessons, and their sum."""
+    minutes = []
 
     def row(match: re.Match[str]) -> str:
-        return f"{match[1]} {load(load_notebook(BOOK / match[2])).minutes} |"
+        minutes.append(load(load_notebook(BOOK / match[2])).minutes)
+        return f"{match[1]} {minutes[-1]} |"
 
-    return ROW.sub(row, text)
+    text = ROW.sub(row, text)
+    time = f"{len(minutes)} lessons of {min(minutes)} to {max(minutes)} minutes, "
+    return renewed(text, {"time": f"{time}some {round(sum(minutes) / 60)} hours in all."})
 
 
 def guide(text: str) -> str:

@@ -7,7 +7,7 @@
 Each run keeps its checkpoints in build/own and goes on from them when it has been stopped. A packed
 network goes to vgg_utils/weights: 8 bits a weight, with a factor for each output, in a file of
 plain arrays. Their card, vgg_utils/records/networks.json, is measured on the packed ones, and the
-tables in book/reference/networks.md are made from it, and so is the picture of the front page.
+tables in book/reference/networks.md are made from it.
 
 The recipe was chosen on a held-out tenth of the training images, with another seed; see `RECIPE`.
 """
@@ -27,18 +27,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from marks import renewed
-from PIL import Image
 from scipy import stats
 from torch.nn import functional as F
 
 from vgg_utils.augmentation import random_flip, random_shift
 from vgg_utils.data import ImageData, load_cifar10
 from vgg_utils.evaluation import predict, top_k_error
-from vgg_utils.images import read_image
 from vgg_utils.model import VGGNet, copy_layers
-from vgg_utils.pictures import picture, thumbnails
-from vgg_utils.plots.images import at_work
-from vgg_utils.plots.style import use_book_style
+from vgg_utils.pictures import thumbnails
 from vgg_utils.trained import WEIGHTS, Trained, load_trained
 from vgg_utils.training import fit
 
@@ -46,7 +42,6 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "build" / "own"
 CARD = ROOT / "vgg_utils" / "records" / "networks.json"
 PAGE = ROOT / "book" / "reference" / "networks.md"
-FRONT_PICTURE = ROOT / "book" / "_static" / "at_work.png"  # one of them at work
 
 
 def precision() -> str:
@@ -249,15 +244,6 @@ def with_tables(text: str, card: dict[str, Any]) -> str:
     return renewed(text, made)
 
 
-def draw_front_picture(name: str = "A") -> None:
-    """Draw what a network makes of the cat, as lesson 1 does."""
-    use_book_style()
-    figure = at_work(load_trained(name), read_image(picture("cat")))
-    figure.savefig(FRONT_PICTURE, bbox_inches="tight", metadata={"Software": None})
-    with Image.open(FRONT_PICTURE) as drawn:  # 256 colours: a third of the size, the same to see
-        drawn.convert("RGB").quantize(256).save(FRONT_PICTURE, optimize=True)
-
-
 def rounded(value: Any, digits: int) -> Any:
     if isinstance(value, float):
         return round(value, digits)
@@ -282,7 +268,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"packed {name}: {(WEIGHTS / f'{name}.npz').stat().st_size / 1e6:.2f} MB", flush=True)
     found = card(data)
     CARD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    draw_front_picture()
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
     return 0
 
