@@ -137,12 +137,12 @@ class Printed:
     def html(self, caption: str) -> str:
         """Return the page as an article, with its part's caption on top and its addresses below."""
         top = f'<p class="part">{escape(caption)}</p>' if caption else ""
-        lines = [
-            f'<li><a href="{escape(one)}">{escape(one)}</a></li>' for one in self.addresses
-        ]
+        lines = [f'<li><a href="{escape(one)}">{escape(one)}</a></li>' for one in self.addresses]
         below = ""
         if lines:
-            below = f'<section class="addresses"><h2>Addresses</h2><ol>{"".join(lines)}</ol></section>'
+            below = (
+                f'<section class="addresses"><h2>Addresses</h2><ol>{"".join(lines)}</ol></section>'
+            )
         inside = self.article.decode_contents()
         page = f'id="{self.key}" style="page: {css_name(self.key)}"'
         return f'<article class="bd-article" {page}>{top}{inside}{below}</article>'
@@ -191,10 +191,10 @@ def whole_book(site: Path, only: Sequence[str] = ()) -> str:
     articles = []
     for part in parts:
         shown = [name for name in part.pages if name in pages]
-        articles += [
-            pages[name].html(part.caption if name == shown[0] else "") for name in shown
-        ]
-    styles = [f'<link rel="stylesheet" href="{(site / "_static" / one).as_uri()}">' for one in STYLES]
+        articles += [pages[name].html(part.caption if name == shown[0] else "") for name in shown]
+    styles = [
+        f'<link rel="stylesheet" href="{(site / "_static" / one).as_uri()}">' for one in STYLES
+    ]
     heads = [
         f"@page {css_name(one.key)} {{ @top-left {{ content: {css_string(one.title)}; }} }}"
         for one in pages.values()
@@ -217,7 +217,9 @@ def mathjax(site: Path, names: Sequence[str]) -> str:
     """Return the scripts that typeset the mathematics, as a page with any has them, or nothing."""
     for name in names:
         head = BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser").head
-        found = [one for one in head.select("script") if "mathjax" in str(one).lower()] if head else []
+        found = (
+            [one for one in head.select("script") if "mathjax" in str(one).lower()] if head else []
+        )
         for one in found:
             if one.get("src"):
                 file = Path(os.path.normpath((site / name).parent / urlsplit(str(one["src"])).path))
