@@ -1,10 +1,11 @@
-"""Print the built book as one PDF: python tools/pdf.py [--site _build/html] [--out FILE] [PAGE ...].
+"""Print the built book as one PDF: python tools/pdf.py [PAGE ...].
 
 All pages of _toc.yml, in their order, become one long page of HTML, which Chromium prints with the
 style sheet book/_static/print.css. Ids get their page's name in front, so that links between pages
 become links within the PDF, and say on which page of it they end. Links that leave the book are
 numbered, and their addresses listed at the end of each of its pages. No scripts run but MathJax, so
-live figures show their static form; folded text is open; folded code, which only draws, is left out.
+live figures show their static form. Folded text is open. Folded code, which only sets up or draws,
+is left out.
 
 It needs Chromium or Chrome, and the built site. What is wider than the paper is an error.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from address import PLACEHOLDER, read_setting
 from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Page, sync_playwright
@@ -36,10 +37,10 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 REFERRING = ("for", "aria-labelledby", "aria-describedby", "aria-controls")
 # What a page shows on a screen and paper has no use for.
 LEFT_OUT = "a.headerlink, button, script, details.hide, .toctree-wrapper, .backrefs"
-ABOUT = """These are the pages of the site, in its order. Hints and solutions, which are folded there,
-stand open here, and figures that move stand still. Left out is the code that a lesson folds because
-it only sets up or draws; the notebooks have it. A small number behind a link is that of its address,
-listed at the end of the lesson."""
+ABOUT = """These are the pages of the site, in its order. Hints and solutions, which are folded
+there, stand open here, and figures that move stand still. Left out is the code that a lesson folds
+because it only sets up or draws; the notebooks have it. A small number behind a link is that of its
+address, listed at the end of the lesson."""
 TOO_WIDE = """width => [...document.querySelectorAll('article *')]
   .filter(e => !e.closest('svg, mjx-assistive-mml') && e.getClientRects().length)
   .filter(e => e.getBoundingClientRect().right > width + 1 ||
@@ -82,13 +83,14 @@ class Printed:
         file = site / f"{name}.html"
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing: build the site first, with `make book`")
-        found = BeautifulSoup(file.read_text("utf-8"), "html.parser").select_one("article")
-        if found is None or found.h1 is None:
+        page = BeautifulSoup(file.read_text("utf-8"), "html.parser")
+        found, title = page.select_one("article"), page.select_one("article h1")
+        if found is None or title is None:
             raise ValueError(f"{file} has no article with a title")
-        self.article: Tag = found
+        self.article = found
         for element in self.article.select(LEFT_OUT):
             element.decompose()
-        self.title = self.article.h1.get_text().strip()
+        self.title = title.get_text().strip()
         self._prefix_ids()
         for fold in self.article.select("details"):
             fold["open"] = ""
@@ -216,10 +218,8 @@ def whole_book(site: Path, only: Sequence[str] = ()) -> str:
 def mathjax(site: Path, names: Sequence[str]) -> str:
     """Return the scripts that typeset the mathematics, as a page with any has them, or nothing."""
     for name in names:
-        head = BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser").head
-        found = (
-            [one for one in head.select("script") if "mathjax" in str(one).lower()] if head else []
-        )
+        page = BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser")
+        found = [one for one in page.select("head script") if "mathjax" in str(one).lower()]
         for one in found:
             if one.get("src"):
                 file = Path(os.path.normpath((site / name).parent / urlsplit(str(one["src"])).path))
@@ -234,13 +234,13 @@ def find_chromium() -> str:
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         raise FileNotFoundError(
-            "no Chromium or Chrome found to print with: install one, or name its program in CHROMIUM"
+            "no Chromium or Chrome found to print with: install one, or name it in CHROMIUM"
         )
     return found
 
 
 def print_page(page: Page, file: Path, out: Path) -> int:
-    """Print a page of HTML as a PDF in which the numbers of pages are right; return how many it has.
+    """Print HTML as a PDF in which the numbers of pages are right; return how many pages it has.
 
     Raises ValueError if something is wider than the paper, and then says what.
     """
@@ -254,7 +254,9 @@ def print_page(page: Page, file: Path, out: Path) -> int:
     known: dict[str, int] = {}
     for _ in range(5):  # numbers have a width, and may move what follows them
         page.evaluate(FILL, known)
-        page.pdf(path=out, prefer_css_page_size=True, print_background=True, outline=True)
+        page.pdf(
+            path=out, prefer_css_page_size=True, print_background=True, tagged=True, outline=True
+        )
         found, count = pages_of(out)
         if found == known:
             return count

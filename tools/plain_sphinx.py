@@ -4,8 +4,8 @@
     sphinx-build -c _build/plain . _build/plain/html
 
 _config.yml stays the one place of the settings: this says in Sphinx's words what stands there, and
-what Jupyter Book adds by itself. A setting that it doesn't know is an error. With `--out .` the file
-lands beside _toc.yml, where it can take over for good: then plain `sphinx-build` needs no `-c`.
+what Jupyter Book adds by itself. A setting that it doesn't know is an error. With `--out .` the
+file lands beside _toc.yml, where it can take over for good: `sphinx-build` then needs no `-c`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAD = '''"""Sphinx's settings of the book, written by `python tools/plain_sphinx.py` from _config.yml."""
+HEAD = '''"""Sphinx's settings of the book, which tools/plain_sphinx.py wrote from _config.yml."""
 
 import sys
 from pathlib import Path
@@ -72,7 +72,7 @@ FROM_CONFDIR = (
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Sphinx's settings for what a _config.yml holds. Raises ValueError for what is unknown."""
+    """Return Sphinx's settings for those of a _config.yml. Raises ValueError for unknown ones."""
     result = dict(UNASKED)
     theme: dict[str, Any] = {}
     for key, value in flat({key: part for key, part in config.items() if key != "sphinx"}).items():
