@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_site
+from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
 from vgg_utils import explorables
@@ -20,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import pdf  # noqa: E402
+
+site = test_site.site  # the book as it's published
 
 PAPER, FIELD = "book/01_paper", "book/02_receptive_field"
 LONG = "value = " + "+".join(f"number_{index}" for index in range(20))  # 190 characters
@@ -86,22 +90,6 @@ def bookmarks(reader: PdfReader) -> dict[str, int]:
     return found
 
 
-def beyond_the_margin(reader: PdfReader, points: float = 567 - 28) -> list[str]:
-    """Return the text in a monospaced font that ends right of the margin (20 mm of 210 mm)."""
-    found: list[str] = []
-    for page in reader.pages:
-
-        def look(text: str, outer: Any, inner: Any, font: Any, size: float) -> None:
-            if text.strip() and font and "Mono" in str(font.get("/BaseFont")):
-                scale = outer[0] * inner[0]
-                left = outer[0] * inner[4] + outer[4]
-                if left + 0.602 * size * abs(scale) * len(text.rstrip()) > points + 1:
-                    found.append(text)
-
-        page.extract_text(visitor_text=look)
-    return found
-
-
 def test_pages_become_one_pdf(browser: Any, small_site: Path, tmp_path: Path) -> None:
     reader = printed(browser, small_site, tmp_path / "two.pdf", [PAPER, FIELD])
     texts = [page.extract_text() for page in reader.pages]
@@ -129,7 +117,6 @@ def test_pages_become_one_pdf(browser: Any, small_site: Path, tmp_path: Path) ->
         assert absent not in whole.replace(FULL, ""), absent
     assert squeezed(FULL) in squeezed(whole)
     assert squeezed(LONG) in squeezed(whole)
-    assert beyond_the_margin(reader) == []
 
     # Addresses: each once in the list, with its number at each of its links.
     assert re.search(r"Addresses\s+1\. https://example.org/paper\s+2\. https://exam", whole)
@@ -163,5 +150,29 @@ def test_pages_that_are_not_there_are_named(small_site: Path) -> None:
         pdf.whole_book(small_site, ["book/of_dreams"])
     with pytest.raises(FileNotFoundError, match=r"03_chains.html is missing: .* `make book`"):
         pdf.whole_book(small_site, ["book/03_chains"])
-    with pytest.raises(FileNotFoundError, match="intro.html is missing"):
+    with pytest.raises(FileNotFoundError, match=r"intro\.html is missing"):
         pdf.whole_book(small_site)
+
+
+@pytest.mark.slow
+def test_whole_book_is_one_pdf(browser: Any, site: Path, tmp_path: Path) -> None:
+    reader = printed(browser, site, tmp_path / "book.pdf", [])
+    texts = [page.extract_text() for page in reader.pages]
+    assert not [number for number, text in enumerate(texts, 1) if len(text) < 20]
+    at = bookmarks(reader)
+    starts = []
+    for name in test_site.PAGES:
+        page = BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser")
+        for one in page.select("a.headerlink, details.hide, .live, script"):
+            one.decompose()
+        title = page.select_one("article h1")
+        assert title
+        starts.append((at[title.get_text()], page))  # which a title over two lines wouldn't have
+    assert starts == sorted(starts, key=lambda start: start[0])
+    ends = [start for start, _ in starts[1:]] + [len(texts) + 1]
+    for (start, page), end in zip(starts, ends, strict=True):
+        paper = squeezed("".join(texts[start - 1 : end - 1]))
+        for line in [line for one in page.select("pre") for line in one.get_text().split("\n")]:
+            assert squeezed(line) in paper, line
+        for link in page.select('article a[href^="http"]'):
+            assert squeezed(str(link["href"])) in paper, link["href"]

@@ -27,6 +27,10 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import addresses  # noqa: E402
+
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 # Every page that _toc.yml names, at whatever depth; the front page is first.
 PAGES = re.findall(r"(?m)^[\s-]*(?:root|file): (\S+)$", (ROOT / "_toc.yml").read_text("utf-8"))
@@ -163,6 +167,13 @@ def test_partial_site_is_refused(
     if content is not None:
         (copy / name).write_text(content, "utf-8")
     assert says in gaps(copy)
+
+
+def test_no_address_is_lost(site: Path) -> None:
+    """What tests/addresses.txt records, others link to."""
+    assert len(addresses.recorded()) > len(PAGES)
+    missing = addresses.lost(site)
+    assert not missing, missing
 
 
 def test_links_and_anchors_resolve(site: Path, documents: dict[Path, Document]) -> None:
