@@ -1,5 +1,6 @@
 """Write a conf.py, with which Sphinx builds the book without Jupyter Book.
 
+    pip install PACKAGES    (those named below)
     python tools/plain_sphinx.py
     sphinx-build -c _build/plain . _build/plain/html
 
@@ -21,6 +22,17 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
+# What has to be installed, without pins, beside what the module needs.
+PACKAGES = (
+    "sphinx",
+    "myst-nb",
+    "sphinx-book-theme",
+    "sphinx-copybutton",
+    "sphinx-external-toc",
+    "sphinx-mathjax-offline",
+    "sphinx-multitoc-numbering",
+    "sphinxcontrib-bibtex",
+)
 HEAD = '''"""Sphinx's settings of the book, which tools/plain_sphinx.py wrote from _config.yml."""
 
 import sys
@@ -31,7 +43,6 @@ from pathlib import Path
 UNASKED: dict[str, Any] = {
     "html_theme": "sphinx_book_theme",
     "html_sourcelink_suffix": "",
-    "external_toc_path": "_toc.yml",
     "numfig": True,
     "pygments_style": "sphinx",
     "suppress_warnings": ["myst.domains"],
