@@ -18,7 +18,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 SITE := $(BIN)/jupyter-book build . --all -q -W -n --keep-going > /dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help book check test test-slow serve pdf notebooks results gpu bench address addresses lock \
+.PHONY: help book check test test-slow serve pdf notebooks results gpu bench address addresses links lock \
 	clean
 
 help:  ## List these commands
@@ -64,6 +64,9 @@ bench: $(READY)  ## Measure speed and memory against peers, some minutes (ONLY=n
 
 address:  ## Write the repository's address everywhere (REPO=owner/name, BRANCH=... if not main)
 	@$(PYTHON) tools/address.py $(REPO) $(BRANCH)
+
+links: $(READY)  ## Ask every other site that the book links to (needs a network)
+	$(BIN)/python tools/links.py
 
 addresses: book  ## Record the site's new addresses (RENEW=1 also forgets what is gone)
 	$(BIN)/python tools/addresses.py --$(if $(RENEW),renew,add)
