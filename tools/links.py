@@ -40,7 +40,8 @@ def check(source: Path, conf: Path, out: Path) -> Found:
 
     Raises RuntimeError if the pages can't be read.
     """
-    command = [sys.executable, "-m", "sphinx", "-b", "linkcheck", "-q", "-c", conf, source, out]
+    command = [sys.executable, "-m", "sphinx", "-b", "linkcheck", "-q"]
+    command += ["-c", str(conf), str(source), str(out)]
     for option in OPTIONS:
         command += ["-D", option]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -50,15 +51,13 @@ def check(source: Path, conf: Path, out: Path) -> Found:
     working, gone, cannot_tell = 0, [], []
     for line in file.read_text("utf-8").splitlines():
         one = json.loads(line)
-        said = f"{one['filename']}:{one['lineno']}: {one['uri']}: {one['info'] or one['status']}"
+        said = f"{one['filename']}:{one['lineno']}: {one['uri']}: {one['info']}"
         if one["status"] in ("working", "redirected"):
             working += 1
-        elif one["status"] in ("timeout", "rate-limited") or (
-            one["status"] == "broken" and CANNOT_TELL.search(one["info"])
-        ):
-            cannot_tell.append(said)
-        elif one["status"] == "broken":
+        elif one["status"] == "broken" and not CANNOT_TELL.search(one["info"]):
             gone.append(said)
+        elif one["info"]:  # also "ignored": a server out of service, in words of Sphinx's own
+            cannot_tell.append(said)
     return Found(working, gone, cannot_tell)
 
 
