@@ -398,6 +398,24 @@ def test_both_themes_are_legible(name: str, page: Any, address: str) -> None:
     assert grounds["light"] != grounds["dark"]
 
 
+def test_page_prints_light_open_and_alone(page: Any, address: str) -> None:
+    """What a reader who prints one page gets, also from a dark screen."""
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{address}/{NOTEBOOKS[1]}.html")
+    hint = page.locator("details:not(.hide, .guess) > :not(summary)").first
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert not hint.is_visible()
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert hint.is_visible()
+    assert page.locator("article h1").is_visible()
+    for screen in (".bd-sidebar-primary", ".bd-header-article", "details.hide", ".headerlink"):
+        assert not page.locator(screen).first.is_visible(), screen
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_figure_of_the_receptive_field_answers_the_keyboard(
     width: int, page: Any, address: str
