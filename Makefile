@@ -18,7 +18,8 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 SITE := $(BIN)/jupyter-book build . --all -q -W -n --keep-going > /dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help book check test test-slow serve notebooks results gpu bench address lock clean
+.PHONY: help book check test test-slow serve pdf notebooks results gpu bench address addresses links lock \
+	clean
 
 help:  ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s%s\n", $$1, $$2}'
@@ -27,6 +28,9 @@ book: $(READY)  ## Build the site into _build/html
 	$(SITE)
 	@echo
 	@echo "The book is built. Open _build/html/index.html, or run \`make serve\`."
+
+pdf: book  ## Print the whole book as one PDF, _build/pdf/vggnet-book.pdf
+	$(BIN)/python tools/pdf.py
 
 check: $(READY)  ## Check form and types of the code, and the workflows, in seconds
 	$(BIN)/ruff check .
@@ -60,6 +64,12 @@ bench: $(READY)  ## Measure speed and memory against peers, some minutes (ONLY=n
 
 address:  ## Write the repository's address everywhere (REPO=owner/name, BRANCH=... if not main)
 	@$(PYTHON) tools/address.py $(REPO) $(BRANCH)
+
+links: $(READY)  ## Ask every other site that the book links to (needs a network)
+	$(BIN)/python tools/links.py
+
+addresses: book  ## Record the site's new addresses (RENEW=1 also forgets what is gone)
+	$(BIN)/python tools/addresses.py --$(if $(RENEW),renew,add)
 
 lock: $(READY)  ## Renew requirements.txt from pyproject.toml (UPGRADE=1 for the newest versions)
 	$(BIN)/python -m venv build/uv

@@ -24,6 +24,10 @@ import yaml  # type: ignore[import-untyped]
 from test_site_found import lacks
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import addresses  # noqa: E402
+
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 # Every page that _toc.yml names, at whatever depth; the front page is first.
 PAGES = re.findall(r"(?m)^[\s-]*(?:root|file): (\S+)$", (ROOT / "_toc.yml").read_text("utf-8"))
@@ -128,6 +132,13 @@ def test_partial_site_is_refused(
     if content is not None:
         (copy / name).write_text(content, "utf-8")
     assert says in gaps(copy)
+
+
+def test_no_address_is_lost(site: Path) -> None:
+    """What tests/addresses.txt records, others link to."""
+    assert len(addresses.recorded()) > len(PAGES)
+    missing = addresses.lost(site)
+    assert not missing, missing
 
 
 def test_links_and_anchors_resolve(site: Path, documents: dict[Path, Document]) -> None:
@@ -351,6 +362,24 @@ def test_both_themes_are_legible(name: str, page: Any, address: str) -> None:
         page.locator(".theme-switch-button:visible").first.click()
     assert grounds.keys() == {"light", "dark"}
     assert grounds["light"] != grounds["dark"]
+
+
+def test_page_prints_light_open_and_alone(page: Any, address: str) -> None:
+    """What a reader who prints one page gets, also from a dark screen."""
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{address}/{NOTEBOOKS[1]}.html")
+    hint = page.locator("details:not(.hide, .guess) > :not(summary)").first
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert not hint.is_visible()
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert hint.is_visible()
+    assert page.locator("article h1").is_visible()
+    for screen in (".bd-sidebar-primary", ".bd-header-article", "details.hide", ".headerlink"):
+        assert not page.locator(screen).first.is_visible(), screen
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
 @pytest.mark.parametrize("width", [1280, 390])
