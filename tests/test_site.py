@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,13 @@ MEASURE = r"""() => {
   };
 }"""
 
+# Those that are far down, and those of the other theme.
+LOAD_ALL = """() => Promise.all([...document.images].map(image => new Promise(done => {
+  image.onload = image.onerror = done;
+  image.loading = "eager";
+  if (image.complete) done();
+})))"""
+
 TOO_WIDE = """() => {
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= width) return [];
@@ -302,6 +310,7 @@ def test_page_loads_clean(name: str, page: Any, address: str) -> None:
     page.on("response", lambda r: complain_if(r.status >= 400, f"{r.status}: {r.url}"))
     page.on("request", lambda r: complain_if(not is_local(r.url), f"leaves the site: {r.url}"))
     page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    page.evaluate(LOAD_ALL)
     seen = page.evaluate(MEASURE)
     assert not complaints
     assert not seen["broken"]
@@ -420,3 +429,63 @@ def test_network_loads_when_asked_for_and_says_if_it_cannot(
     assert [url.removeprefix(address) for url in asked] == [asked[0].removeprefix(address)] * 2
     for option in figure.locator("option").all():  # all that can be chosen are there
         assert (site / f"_static/networks/{option.get_attribute('value')}.npz").is_file()
+
+
+# Figures (tests/test_figures.py says what is in them)
+
+SHOWN = """() => [...document.querySelectorAll("article img")]
+  .filter(image => image.checkVisibility()).map(image => new URL(image.src).pathname)"""
+
+
+def figures(site: Path, name: str) -> list[dict[str, str]]:
+    """Return what the tags of a page's images say, but of those that are written into the page."""
+    article = (site / f"{name}.html").read_text("utf-8").partition("<article")[2]
+    tags = re.findall(r"<img ([^>]*)>", article.partition("</article>")[0])
+    found = [dict(re.findall(r'([\w-]+)="([^"]*)"', tag)) for tag in tags]
+    return [tag for tag in found if not tag.get("src", "data:").startswith("data:")]
+
+
+@pytest.mark.parametrize("name", [*NOTEBOOKS, "book/reference/results"])
+def test_figures_are_light_in_either_theme(name: str, site: Path) -> None:
+    tags = figures(site, name)
+    sides = {side: [t for t in tags if f"on-{side}" in t["class"]] for side in ("light", "dark")}
+    assert len(sides["light"]) == len(sides["dark"]) == len(tags) / 2 > 0
+    for tag in tags:
+        assert tag["loading"] == "lazy" and tag["decoding"] == "async"
+        assert int(tag["width"]) > 500 and int(tag["height"]) > 40  # so that no text jumps
+    for pair in zip(*sides.values(), strict=True):
+        for key in ("alt", "width", "height"):
+            assert pair[0][key] == pair[1][key]
+    for shown in sides.values():
+        files = [(site / name).parent / tag["src"] for tag in shown]
+        assert sum(file.stat().st_size for file in files) < 300_000
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page_fetches_and_shows_the_figures_of_its_theme(
+    theme: str, page: Any, address: str, site: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.emulate_media(color_scheme=theme)
+    page.goto(f"{address}/book/03_chains.html", wait_until="networkidle")
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    of_theme = [t for t in figures(site, "book/03_chains") if f"on-{theme}" in t["class"]]
+    names = [Path(tag["src"]).name for tag in of_theme]
+    assert [Path(path).name for path in page.evaluate(SHOWN)] == names
+    # What is far down waits.
+    fetched = {Path(path).name for path in asked if "/_images/" in path}
+    assert names[0] in fetched and fetched < set(names)
+    for image in page.locator(f"img.on-{theme}").all():
+        image.scroll_into_view_if_needed()
+        image.evaluate("image => image.complete || new Promise(done => image.onload = done)")
+    assert {Path(path).name for path in asked if "/_images/" in path} == set(names)
+    # A screen reader meets one of two.
+    alts = [tag["alt"] for tag in of_theme]
+    assert page.get_by_role("img", name=unescape(alts[0]), exact=True).count() == 1
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}[theme]
+    styles = "e => [getComputedStyle(e).filter, getComputedStyle(e).padding]"
+    assert page.locator(f"img.on-{theme}").first.evaluate(styles) == ["none", "0px"]
+    page.emulate_media(media="print", color_scheme=theme)
+    assert all("light" in path for path in page.evaluate(SHOWN))

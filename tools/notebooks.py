@@ -11,16 +11,19 @@ left (tools/anywhere.py). A notebook that fails is left as it was.
 import argparse
 import base64
 import io
+import json
 import os
 import sys
 import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from anywhere import give_form
+from dark_figures import CHUNK
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 
@@ -29,7 +32,7 @@ def run(path: Path) -> None:
     """Execute one notebook and write it back."""
     notebook = nbformat.read(path, as_version=4)
     give_form(notebook, path.stem)
-    execute(notebook, path.parent)
+    execute(notebook, path.parent, extension="dark_figures")
     give_form(notebook, path.stem)  # running leaves metadata too
     clean(notebook)
     nbformat.validate(notebook)
@@ -37,23 +40,32 @@ def run(path: Path) -> None:
 
 
 def execute(
-    notebook: nbformat.NotebookNode, folder: Path, threads: int = 1, allow_errors: bool = False
+    notebook: nbformat.NotebookNode,
+    folder: Path,
+    threads: int = 1,
+    allow_errors: bool = False,
+    extension: str = "",
 ) -> None:
     """Run all cells in a fresh kernel, whose working directory is the folder.
 
     With one thread, as in the tests, sums come out the same everywhere. The first cell that fails
-    raises CellExecutionError, or with `allow_errors` the others go on.
+    raises CellExecutionError, or with `allow_errors` the others go on. `extension` names a file
+    in this folder that IPython loads first.
     """
+    arguments, environment = ["--IPKernelApp.log_level=ERROR"], {"OMP_NUM_THREADS": str(threads)}
+    if extension:
+        arguments.append(f"--IPKernelApp.extra_extensions={extension}")
+        environment["PYTHONPATH"] = str(Path(__file__).resolve().parent)
     client = NotebookClient(
         notebook,
         timeout=600,
         allow_errors=allow_errors,
         coalesce_streams=True,  # one cell's prints are one output, however they arrived
         kernel_name="python3",
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        extra_arguments=arguments,
         resources={"metadata": {"path": str(folder)}},
     )
-    client.execute(env=os.environ | {"OMP_NUM_THREADS": str(threads)})
+    client.execute(env=os.environ | environment)
 
 
 def clean(notebook: nbformat.NotebookNode) -> None:
@@ -65,17 +77,77 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             output for output in cell.outputs if not (is_progress(output) or is_empty(output))
         ]
         for output in cell.outputs:
+            if output.output_type == "error":  # of what was drawn after the cell had run
+                raise SystemExit(
+                    f"a cell's output can't be shown:\n{output.ename}: {output.evalue}"
+                )
             picture = output.get("data", {}).get("image/png")
             if picture:
                 output.data["image/png"] = compact(picture)
 
 
 def compact(picture: str) -> str:
-    """Store a PNG (base64) with a palette of 256 colours: a third of the size, the same to see."""
-    image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    """Store a PNG (base64) with a palette of 256 colours: a third of the size, the same to see.
+
+    A figure for dark pages that came along (tools/dark_figures.py) is stored as a second palette
+    for the same pixels: in the chunk `CHUNK`, "picture" gives way to "palette", its colours in
+    base64.
+    """
+    image = Image.open(io.BytesIO(base64.b64decode(picture)))
+    light, info = image.convert("RGB").quantize(256), PngImagePlugin.PngInfo()
+    if CHUNK in image.info:
+        carried = json.loads(image.info[CHUNK])
+        other = Image.open(io.BytesIO(base64.b64decode(carried.pop("picture"))))
+        light, palette = with_second_palette(image, other, carried["photographs"])
+        carried["palette"] = base64.b64encode(palette).decode()
+        info.add_text(CHUNK, json.dumps(carried, separators=(",", ":")), zip=True)
     stored = io.BytesIO()
-    image.quantize(256).save(stored, format="PNG", optimize=True)
+    light.save(stored, format="PNG", optimize=True, pnginfo=info)
     return base64.b64encode(stored.getvalue()).decode("ascii")
+
+
+def with_second_palette(
+    light: Image.Image, dark: Image.Image, photographs: list[list[int]], spare: int = 16
+) -> tuple[Image.Image, bytes]:
+    """Return an image with a palette, and the palette that turns it into the other of its size.
+
+    A colour of the second palette is the mean of its pixels in the other. Where those differ most,
+    as of black that is white here and black there, the colour is entered twice, `spare` times at
+    most. Photographs (left, top, right, bottom) don't count: they are the same in both.
+    """
+    image = light.convert("RGB").quantize(256 - spare)
+    places, wanted = np.array(image), np.array(dark.convert("RGB"), float)
+    outside = np.ones(places.shape, bool)
+    for left, top, right, bottom in photographs:
+        outside[top:bottom, left:right] = False
+    first = np.zeros((256, 3), np.uint8)
+    stored = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+    first[: len(stored)] = stored
+
+    means, spread = means_and_spread(places[outside], wanted[outside])
+    brightness, mean_brightness = wanted.sum(axis=2), means.sum(axis=1)
+    for new, index in enumerate(spread.argsort()[::-1][:spare], start=256 - spare):
+        if spread[index] > 0:
+            places[outside & (places == index) & (brightness > mean_brightness[index])] = new
+            first[new] = first[index]
+    second, _ = means_and_spread(places[outside], wanted[outside])
+
+    image = Image.fromarray(places)
+    image.putpalette(first.tobytes())
+    return image, second.round().astype(np.uint8).tobytes()
+
+
+def means_and_spread(places: np.ndarray, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return of 256 groups of colours (N, 3) the means (256, 3) and the sums of squares round them.
+
+    `places` (N,) says to which group a colour belongs; an empty one has zeros.
+    """
+    counts = np.maximum(np.bincount(places, minlength=256), 1)[:, None]
+    sums = [np.bincount(places, channel, 256) for channel in colours.T]
+    squares = [np.bincount(places, channel**2, 256) for channel in colours.T]
+    means = np.stack(sums, axis=1) / counts
+    spread = np.stack(squares, axis=1) - counts * means**2
+    return means, spread.sum(axis=1)
 
 
 def is_progress(output: nbformat.NotebookNode) -> bool:
