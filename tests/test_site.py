@@ -2,8 +2,8 @@
 
 tests/conftest.py builds the site once per session. BOOK_SITE names a site that is built already,
 CHROMIUM a browser that is not on the PATH. Publishing depends on these tests, on those of
-test_site_found.py and on those of test_site_quality.py, so they refuse a site that is empty or lacks
-a page.
+test_site_found.py and on those of test_site_quality.py, so they refuse a site that is empty or
+lacks a page.
 """
 
 from __future__ import annotations
