@@ -158,6 +158,9 @@ def test_axe_finds_nothing_on_used_figures(name: str, width: int, page: Any, add
     if not page.locator(".live").count():
         assert name not in SOME
         pytest.skip("no live figure here")
+    for figure in page.locator(".live").all():  # they begin as they come into sight
+        figure.scroll_into_view_if_needed()
+        page.wait_for_timeout(200)
     for _ in range(2):  # once more, for what has come with the first
         assert page.evaluate(USE) > 0
         page.wait_for_timeout(500)
