@@ -31,7 +31,6 @@ CASES = [pytest.param(n, marks=[] if n in SOME else pytest.mark.slow) for n in A
 
 
 LIMIT, LIMIT_OF_FIGURES = 250_000, 300_000  # bytes, as a host sends them
-HEAVY = ("book/01_paper", "book/07_augmentation")  # until figures are WebP
 FIGURES = """() => [...document.querySelectorAll("article img")]
   .map(image => [new URL(image.src), image.checkVisibility()])
   .filter(([url]) => url.protocol === "http:").map(([url, shown]) => [url.pathname, shown])"""
@@ -57,11 +56,6 @@ def test_page_and_its_figures_are_light(name: str, page: Any, address: str, site
     assert sum(sizes.values()) < LIMIT, sorted(sizes.items(), key=lambda item: -item[1])
     shown = {path: weight(site, path) for path, visible in figures if visible}
     assert bool(shown) == (name in [*NOTEBOOKS, "book/reference/results"])
-    if sum(shown.values()) >= LIMIT_OF_FIGURES and name in (
-        "book/01_paper",
-        "book/07_augmentation",
-    ):
-        pytest.xfail("figures are PNG still")
     assert sum(shown.values()) < LIMIT_OF_FIGURES, shown
 
 
@@ -158,6 +152,9 @@ def test_axe_finds_nothing_on_used_figures(name: str, width: int, page: Any, add
     if not page.locator(".live").count():
         assert name not in SOME
         pytest.skip("no live figure here")
+    for figure in page.locator(".live").all():  # they begin as they come into sight
+        figure.scroll_into_view_if_needed()
+        page.wait_for_timeout(200)
     for _ in range(2):  # once more, for what has come with the first
         assert page.evaluate(USE) > 0
         page.wait_for_timeout(500)

@@ -136,6 +136,21 @@ def skip_tuple_fields(
     return True if type(obj).__name__ == "_tuplegetter" else None
 
 
+def defer_scripts(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Let the text show before the scripts have come; they run in order all the same.
+
+    The page names itself to documentation_options.js at once, and the search page uses doctools.js
+    while it loads. The list's entries are those of all pages.
+    """
+    for script in context["script_files"]:
+        if page == "search":
+            script.attributes.pop("defer", None)
+        elif script.filename and "documentation_options" not in script.filename:
+            script.attributes["defer"] = "defer"
+
+
 def add_networks(app: Sphinx, exception: Exception | None) -> None:
     """Lay the weights of the book's own networks where the pages ask for them."""
     folder = Path(app.outdir) / "_static/networks"
@@ -155,5 +170,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", offer_file_or_nothing)
     app.connect("autodoc-process-docstring", mark_up_docstring, priority=400)
     app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("html-page-context", defer_scripts, priority=900)
     app.connect("build-finished", add_networks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
