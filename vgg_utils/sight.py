@@ -129,7 +129,7 @@ class Sight:
 
     def narrower(self, other: Sight) -> Sight:
         """Return what each place sees by the path along which it sees less."""
-        if _alike(self.spans, other.spans) is not None or len(other.low) == 1:
+        if _alike(self.spans, other.spans) is not None:
             one, _two = (self, other) if self.width <= other.width else (other, self)
             if len(one.low) == len(self.low):
                 return one
@@ -138,6 +138,8 @@ class Sight:
         low, other_low, high, other_high, less, _ = np.broadcast_arrays(
             self.low, other.low, self.high, other.high, seen[0] <= seen[1], self.low
         )
+        if less.all():  # nowhere by the other path: this one goes on beyond the borders
+            return self
         return Sight(np.where(less, low, other_low), np.where(less, high, other_high), None)
 
 
@@ -302,6 +304,115 @@ def unknown(why: str) -> Track:
     return Track(np.zeros(0, int), nothing, nothing, -1, None, lost=why)
 
 
+def gathered(place: Array, lines: Sequence[Track]) -> Track:
+    """Return what elements see that were taken from the places of several lines.
+
+    `place` counts through the lines, one after the other; -1 sees nothing, and some must see. Where
+    one line goes on evenly, what lies beside it is a border, as padding is.
+    """
+    place = flat(place)
+    starts = np.cumsum([0, *(line.count for line in lines)])
+    used = np.unique(np.searchsorted(starts, np.unique(place[place >= 0]), side="right") - 1)
+    there = [lines[k] for k in used]
+    widest = max(there, key=lambda track: track.width)
+    along = [dim - place.ndim for dim, size in enumerate(place.shape) if size > 1]
+    whole = all(track.whole for track in there) and bool((place >= 0).all())
+    dim = along[0] if len(along) == 1 else max(widest.dim, -place.ndim)
+    if len(there) == len(along) == 1:
+        own = np.where(place < 0, -1, place - starts[used[0]]).ravel()
+        row = _row(own, widest.count)
+        if row is not None:
+            first, step = row
+            look = at_places(lambda places: own[first] + step * (places - first))
+            line = replace(widest, place=_line(place.ndim, dim, 1), dim=dim, whole=whole)
+            exact = at_places(lambda places: own[places])
+            return line.through(look, len(own), Fraction(step), exact=exact)
+    nothing = Sight(np.array([NONE]), np.array([-NONE]), None)
+    wide = end_to_end([*(line.wide for line in lines), nothing])
+    narrow = end_to_end([*(line.narrow for line in lines), nothing])
+    chosen, index = np.unique(np.where(place < 0, starts[-1], place), return_inverse=True)
+    track = Track(index.reshape(place.shape), wide, narrow, dim, None, whole, True, widest.path)
+    return track.picked(chosen).told_apart()
+
+
+def end_to_end(sights: Sequence[Sight]) -> Sight:
+    low, high = (np.concatenate([getattr(one, end) for one in sights]) for end in ("low", "high"))
+    return Sight(low, high, None)
+
+
+def _row(own: Array, count: int) -> tuple[int, int] | None:
+    """Return where the places of a line go on evenly, and by which steps; -1 is none of them.
+
+    They must stand together, or be all there with others of the line before and after: so a
+    circular padding puts them. None if it isn't so.
+    """
+    there = np.flatnonzero(own >= 0)
+    steps = {*np.diff(own[there])}
+    if len(steps) == 1 and steps != {0} and there[-1] - there[0] + 1 == len(there):
+        return int(there[0]), int(steps.pop())
+    for first in np.flatnonzero(own == 0):
+        row = own[first : first + count]
+        if np.array_equal(row, np.arange(count)) and max(first, len(own) - first - count) < count:
+            return int(first), 1
+    return None
+
+
+class Memory:
+    """What the elements of a piece of memory see, which several tensors may share."""
+
+    def __init__(self, size: int, axes: int) -> None:
+        self.place = [np.full(size, -1) for _ in range(axes)]
+        self.lines: list[list[Track]] = [[] for _ in range(axes)]
+        self.lost: tuple[Track, ...] = ()
+        self.version = 0  # how often it was written since a tensor was made of it
+        self.node = -1  # that wrote last
+
+    def write(self, at: Array, tracks: Sequence[Track] | None) -> None:
+        """Let the elements `at`, in a tensor's form, see what its elements do."""
+        if tracks and any(track.lost for track in tracks):
+            self.lost = tuple(tracks)
+        for place, lines, track in zip(self.place, self.lines, tracks or (), strict=False):
+            if self.lost:
+                return
+            same = [k for k, line in enumerate(lines) if line.wide is track.wide]
+            same = [k for k in same if lines[k].narrow is track.narrow] or [len(lines)]
+            start = sum(line.count for line in lines[: same[0]])
+            place[at] = np.broadcast_to(track.place, at.shape) + start
+            lines += [track] if same[0] == len(lines) else []
+        if tracks is None:
+            for place in self.place:
+                place[at] = -1
+
+    def copy(self, at: Array, source: Array) -> None:
+        for place in self.place:
+            place[at] = place[source]
+
+    def read(self, at: Array) -> tuple[Track, ...] | None:
+        """Return what the elements `at` see, a place by all its channels; None if it is nothing."""
+        places, there = [place[at] for place in self.place], self.place[0][at] >= 0
+        if self.lost or not there.any():
+            return self.lost or None
+        plain = [_plain(place) for place in places]
+        if np.array_equal(np.broadcast_to(sum(place < 0 for place in plain) == 0, at.shape), there):
+            places = plain  # what sees nothing does so along one axis
+        found: list[Track] = []
+        for place, lines in zip(places, self.lines, strict=True):
+            channels = [flat(place)]
+            if place.ndim == len(places) + 2 and channels[0].shape[1] > 1:
+                place = np.unique(channels[0], axis=1)
+                channels = [one for one in np.split(place, place.shape[1], 1) if (one >= 0).any()]
+            found += united([gathered(one, lines)] for one in channels)
+        return tuple(found)
+
+
+def _plain(place: Array) -> Array:
+    """Return the same with size 1 along the dimensions where only what sees nothing differs."""
+    for dim in range(place.ndim):
+        most = place.max(dim, keepdims=True)
+        place = most if ((place == most) | (place < 0)).all() else place
+    return place
+
+
 def united(several: Iterable[Sequence[Track]]) -> tuple[Track, ...]:
     """Return what elements see that are made of the elements of several tensors, place by place.
 
@@ -336,7 +447,7 @@ def _united(one: Track, other: Track) -> Track:
         one.dim,
         _aligned(one, other),
         one.whole or other.whole,
-        one.sized or other.sized,
+        one.sized or other.sized or wide.spans is None,
         max(one, other, key=lambda track: (track.whole, track.width)).path,
     )
     return joined.told_apart()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg_utils.sight import NONE, Array, Sight, Track, Window, at_places, flat, united, unknown
+from vgg_utils.sight import Array, Track, Window, at_places, flat, gathered, united, unknown
 
 Tracks = tuple[Track, ...]
 Lookup = Callable[[Any], Tracks | None]
@@ -26,28 +26,54 @@ QUIET = set[str]()  # operations that only move or name what is there
 # Operations whose results have a map's form alone.
 MADE = {f"{kind}_like" for kind in ("empty", "full", "ones", "rand", "randn", "zeros")}
 MADE |= {f"new_{kind}" for kind in ("empty", "empty_strided", "full", "ones", "zeros")}
+FILLS = {"copy", "fill", "zero"}  # nothing is left of what they write over
 
 
 class Found(NamedTuple):
-    """What an operation does: the tracks of each output; does it look further; is it a step?"""
+    """What an operation does: the tracks of each output; is it a step?"""
 
     tracks: list[Tracks]
-    changes: bool
     is_step: bool
 
 
 class Call(NamedTuple):
-    """An operation with its arguments by name, its outputs, and how to look up what tensors see."""
+    """An operation with its arguments by name and what it returns, and what tensors see."""
 
+    func: Any
     operation: str
     given: dict[str, Any]
     outputs: list[Tensor]
+    changed: list[Tensor]  # in place
     tracks: Lookup
-    where: str
+
+    @staticmethod
+    def of(
+        func: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        outputs: list[Tensor],
+        tracks: Lookup,
+    ) -> Call:
+        name, arguments = func.overloadpacket.__name__, func._schema.arguments
+        given = {one.name: one.default_value for one in arguments}
+        given |= {**dict(zip(given, args, strict=False)), **kwargs}
+        changed = [one for one in arguments if one.alias_info and one.alias_info.is_write]
+        several = tensors(given[one.name] for one in changed)
+        given = {one.name: given[one.name] for one in arguments if not one.is_out}
+        plain = name.removesuffix("_") if changed else name
+        return Call(func, plain.lstrip("_"), given, outputs, several, tracks)
+
+    @property
+    def sources(self) -> list[Tensor]:
+        """The arguments that see something."""
+        return [one for one in tensors(self.given.values()) if self.tracks(one) is not None]
 
     @property
     def source(self) -> Tensor:
         return next(iter(self.given.values()))
+
+    def changes(self, tensor: Tensor) -> bool:
+        return any(tensor is one for one in self.changed)
 
     def own(self) -> Tracks:
         """Return the tracks of the first argument; raises Lost if it has none."""
@@ -70,40 +96,47 @@ def rule(*operations: str, quiet: bool = False) -> Callable[[Rule], Rule]:
     return enter
 
 
-def follow(
-    func: Any,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    outputs: list[Tensor],
-    tracks: Lookup,
-    where: str,
-) -> Found:
+def follow(call: Call, where: str) -> Found:
     """Return what the outputs of an operation see; at least one argument sees something."""
-    name = func.overloadpacket.__name__
-    plain = name.removesuffix("_") if func._schema.is_mutable else name
-    plain = plain.lstrip("_")
-    names = [argument.name for argument in func._schema.arguments]
-    given = {**{a.name: a.default_value for a in func._schema.arguments if a.has_default_value()}}
-    given = {**dict.fromkeys(names), **given, **dict(zip(names, args, strict=False)), **kwargs}
-    call = Call(plain, given, outputs, tracks, where)
-    sources = [one for one in tensors(given.values()) if tracks(one) is not None]
-    lost = [track for one in sources for track in tracks(one) or () if track.lost]
+    func, plain, sources, asked = call.func, call.operation, call.sources, set[int]()
+    lookup = call.tracks
+    lost = [track for one in sources for track in lookup(one) or () if track.lost]
+
+    def tracks(tensor: Any) -> Tracks | None:
+        asked.add(id(tensor))
+        return lookup(tensor)
+
+    call = call._replace(tracks=tracks)
     try:
         if lost:
-            found: Any = (lost[0],) * len(tracks(sources[0]) or ())
+            found: Any = (lost[0],) * len(call.tracks(sources[0]) or ())
+        elif call.changed and plain in QUIET and plain != "detach":
+            raise Lost("changes a tensor's form in place")
         elif plain in RULES:
             found = RULES[plain](call)
+            if not {id(one) for one in sources if one.numel()} <= asked:
+                raise Lost("takes a map as something else than is known of it")
         elif works_by_element(func, plain):
             found = together(call)
         else:
             raise Lost("is not known")
     except Lost as why:
         found = tuple(unknown(f"{where}: {func} {why}") for _ in tracks(sources[0]) or ())
-    by_output = found if isinstance(found, list) else [found] * len(outputs)
+    by_output = found if isinstance(found, list) else [found] * len(call.outputs)
+    by_output = [
+        tuple(with_dims(track, output.dim()) for track in each)
+        for each, output in zip(by_output, call.outputs, strict=True)
+    ]
     is_step = plain not in QUIET
     if is_step:
         by_output = [tuple(track.via(where) for track in each) for each in by_output]
-    return Found(by_output, is_step and len(sources) > 1, is_step)
+    return Found(by_output, is_step)
+
+
+def with_dims(track: Track, dims: int) -> Track:
+    """Return the same with all dimensions of an output that a smaller tensor was spread over."""
+    more = 0 if track.lost else dims - track.place.ndim
+    return replace(track, place=np.expand_dims(track.place, tuple(range(more)))) if more else track
 
 
 def works_by_element(func: Any, plain: str) -> bool:
@@ -150,18 +183,19 @@ def as_it_is(call: Call) -> Tracks:
 
 @rule("as_strided", quiet=True)
 def restrided(call: Call) -> Tracks:
-    """Give the elements another order in memory; not others, and no other form."""
-    if call.outputs[0].numel() != call.source.numel() or list(call.given["size"]) != list(
-        call.source.shape
-    ):
-        raise Lost("takes elements by their place in memory")
-    return call.own()
+    """Take elements by their place in memory."""
+    call.own()
+    tracks = call.tracks(call.outputs[0])
+    if tracks is None:
+        raise Lost("takes elements that see nothing")
+    return tracks
 
 
-@rule("copy")
+@rule("copy", "fill")
 def overwritten(call: Call) -> Tracks:
     """An element of the second argument takes the place of one of the first."""
-    tracks = call.tracks(call.given["src"])
+    call.tracks(call.source)
+    tracks = call.tracks(call.given["src" if call.operation == "copy" else "value"])
     if tracks is None:
         raise Lost("writes what is no map into one")
     return tracks
@@ -409,7 +443,7 @@ def piece(call: Call) -> Tracks:
     return moved(own, output, dim, lambda places: start + step * places, Fraction(step))
 
 
-@rule("split", "split_with_sizes", "unsafe_split", "chunk", "unbind_copy")
+@rule("split", "split_with_sizes", "unsafe_split", "chunk")
 def pieces(call: Call) -> list[Tracks]:
     dim, found, start = call.given["dim"], [], 0
     for output in call.outputs:
@@ -418,12 +452,20 @@ def pieces(call: Call) -> list[Tracks]:
     return found
 
 
+def turned(tracks: Tracks, output: Tensor, dim: int, *how: Any) -> Tracks:
+    """Move elements as far as the size of the map says: so nothing is aligned with it any more."""
+    return tuple(
+        replace(track, sized=True, aligned=None) if was.varies(from_right(dim, output)) else track
+        for was, track in zip(tracks, moved(tracks, output, dim, *how), strict=True)
+    )
+
+
 @rule("flip")
 def flip(call: Call) -> Tracks:
     tracks = call.own()
     for dim in call.given["dims"]:
         last = call.source.shape[dim] - 1
-        tracks = moved(tracks, call.outputs[0], dim, partial(np.subtract, last), Fraction(-1))
+        tracks = turned(tracks, call.outputs[0], dim, partial(np.subtract, last), Fraction(-1))
     return tracks
 
 
@@ -438,7 +480,7 @@ def roll(call: Call) -> Tracks:
         def look(places: Array, shift: int = shift, size: int = size) -> Array:
             return (places - shift) % size
 
-        tracks = moved(tracks, call.outputs[0], dim, look, None)
+        tracks = turned(tracks, call.outputs[0], dim, look, None)
     return tracks
 
 
@@ -475,40 +517,19 @@ def same_sight(one: Track, other: Track) -> bool:
 
 
 def end_to_end(joined: Sequence[Tensor], tracks: Sequence[Track | None], dim: int) -> Track:
-    there = [track for track in tracks if track is not None]
-    none = Sight(np.array([NONE]), np.array([-NONE]), None)
-    lines: list[list[Sight]] = [[], []]
-    shapes, before = [], 0
+    places, before = [], 0
     for tensor, track in zip(joined, tracks, strict=True):
-        place = np.zeros([1] * tensor.dim(), int) if track is None else track.place
+        place = np.full([1] * tensor.dim(), -1) if track is None else track.place + before
         shape = [1] * tensor.dim()
         shape[dim] = tensor.shape[dim]
-        shapes.append(np.broadcast_to(place, np.broadcast_shapes(place.shape, shape)) + before)
-        sights = (none, none) if track is None else (track.wide, track.narrow)
-        for line, sight in zip(lines, sights, strict=True):
-            line.append(sight)
-        before += len(sights[0].low)
-    full = [max(sizes) for sizes in zip(*(shape.shape for shape in shapes), strict=True)]
-    parts = [
-        np.broadcast_to(
-            shape, [*full[: dim + len(full)], shape.shape[dim], *full[dim + len(full) + 1 :]]
-        )
-        for shape in shapes
-    ]
-    wide, narrow = (
-        Sight(np.concatenate([s.low for s in line]), np.concatenate([s.high for s in line]), None)
-        for line in lines
-    )
-    widest = max(there, key=lambda track: track.width)
-    return replace(
-        widest,
-        place=np.concatenate(parts, axis=dim),
-        wide=wide,
-        narrow=narrow,
-        dim=dim,
-        aligned=None,
-        sized=True,
-        whole=all(track.whole for track in there) and len(there) == len(tracks),
+        places.append(np.broadcast_to(place, np.broadcast_shapes(place.shape, shape)))
+        before += 0 if track is None else track.count
+    full = [max(sizes) for sizes in zip(*(place.shape for place in places), strict=True)]
+    for k, place in enumerate(places):
+        full[dim] = place.shape[dim]
+        places[k] = np.broadcast_to(place, full)
+    return gathered(
+        np.concatenate(places, axis=dim), [track for track in tracks if track is not None]
     )
 
 
@@ -554,19 +575,28 @@ def squeeze(call: Call) -> Tracks:
 
 @rule("select")
 def select(call: Call) -> Tracks:
+    return chosen(call, call.given["index"])
+
+
+@rule("unbind")
+def unbind(call: Call) -> list[Tracks]:
+    return [chosen(call, index) for index in range(len(call.outputs))]
+
+
+def chosen(call: Call, index: int) -> Tracks:
+    """Take one of the elements along a dimension, which is gone then."""
     dim = from_right(call.given["dim"], call.source)
-    index = call.given["index"] % call.source.shape[dim]
-    chosen = []
+    found = []
     for track in call.own():
         if track.varies(dim):
-            place = track.place.take([index], axis=dim)
+            place = track.place.take([index % call.source.shape[dim]], axis=dim)
             if place.size == 1:  # one place is left of the line
                 left = track.picked(place.ravel())
                 track = replace(left, place=np.zeros_like(place), sized=True)
             else:
                 track = replace(track, place=place)
-        chosen.append(closed(track, dim))
-    return tuple(chosen)
+        found.append(closed(track, dim))
+    return tuple(found)
 
 
 @rule("permute", "transpose", "t", "numpy_T", quiet=True)
@@ -726,7 +756,14 @@ def with_everything(call: Call, dims: Sequence[int]) -> Tracks:
     return united([own, [track.over(dims) for track in own]])
 
 
-@rule("softmax", "log_softmax", "safe_softmax", "cumsum", "sort", "topk")
+@rule("sort", "topk")
+def ordered(call: Call) -> Tracks:
+    """Any element may come to stand anywhere along the dimension."""
+    dim = from_right(call.given["dim"], call.source)
+    return tuple(track.over([dim]) for track in call.own())
+
+
+@rule("softmax", "log_softmax", "safe_softmax", "cumsum")
 def along(call: Call) -> Tracks:
     return with_everything(call, [from_right(call.given["dim"], call.source)])
 
@@ -767,7 +804,7 @@ def product(call: Call, left: Any, right: Any) -> Tracks:
             if right.dim() == 1 and tensor is left:
                 tracks = tuple(closed(track, -1) for track in tracks)
             several.append(tracks)
-    return united(several)
+    return united(several) if several else ()
 
 
 @rule("mm", "bmm", "matmul", "linear", "addmm", "baddbmm", "mv")
@@ -776,9 +813,12 @@ def matrices(call: Call) -> Tracks:
     left, right = names.get(call.operation, ("self", "mat2"))
     if call.operation == "matmul":
         right = "other"
-    one, other = call.given[left] if left in call.given else call.given["input"], None
+    one = call.given[left] if left in call.given else call.given["input"]
+    if call.operation == "linear" and call.tracks(call.given["weight"]) is not None:
+        raise Lost("takes its weights from a map")
     other = call.given["weight"].t() if call.operation == "linear" else call.given[right]
-    return product(call, one, other)
+    added = call.tracks(call.given["self"]) if call.operation in ("addmm", "baddbmm") else None
+    return united([*filter(None, [product(call, one, other), added])])
 
 
 @rule("scaled_dot_product_attention", "scaled_dot_product_attention_math")
