@@ -396,9 +396,11 @@ class Memory:
         if np.array_equal(np.broadcast_to(sum(place < 0 for place in plain) == 0, at.shape), there):
             places = plain  # what sees nothing does so along one axis
         found: list[Track] = []
+        axes = len(places)
+        usual = all(line.dim == k - axes for k, lines in enumerate(self.lines) for line in lines)
         for place, lines in zip(places, self.lines, strict=True):
             channels = [flat(place)]
-            if place.ndim == len(places) + 2 and channels[0].shape[1] > 1:
+            if usual and place.ndim == axes + 2 and channels[0].shape[1] > 1:
                 place = np.unique(channels[0], axis=1)
                 channels = [one for one in np.split(place, place.shape[1], 1) if (one >= 0).any()]
             found += united([gathered(one, lines)] for one in channels)

@@ -6,6 +6,7 @@ unknown; it is never guessed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg_utils.sight import Array, Track, Window, at_places, flat, gathered, united, unknown
+from vgg_utils.sight import Array, Memory, Track, Window, at_places, flat, united, unknown
 
 Tracks = tuple[Track, ...]
 Lookup = Callable[[Any], Tracks | None]
@@ -110,7 +111,7 @@ def follow(call: Call, where: str) -> Found:
     try:
         if lost:
             found: Any = (lost[0],) * len(call.tracks(sources[0]) or ())
-        elif call.changed and plain in QUIET and plain != "detach":
+        elif call.changed and plain in ("squeeze", "as_strided"):
             raise Lost("changes a tensor's form in place")
         elif plain in RULES:
             found = RULES[plain](call)
@@ -247,7 +248,7 @@ def line_along(track: Track, dim: int) -> Track:
     """Return a track with its line along a dimension, or raise Lost."""
     line = track.along(dim)
     if line is None:
-        raise Lost("slides along a dimension that holds several axes of the input")
+        raise Lost("slides along one dimension of a map that differs along others, too")
     return line
 
 
@@ -256,13 +257,20 @@ def lengths(call: Call, dim: int) -> tuple[int, int]:
     return call.source.shape[dim], call.outputs[0].shape[dim]
 
 
-def slide(call: Call, count: int, make: Callable[[int, int, int, Track], Track]) -> Tracks:
-    """Apply windows along the last `count` dimensions.
+def slide(
+    call: Call,
+    count: int,
+    make: Callable[[int, int, int, Track], Track],
+    *,
+    over: Sequence[int] = (),
+) -> Tracks:
+    """Apply windows along the last `count` dimensions, and look at all elements `over` others.
 
     `make` takes the index among these, the places before and after, and the track.
     """
     found = []
     for track in call.own():
+        track = track.over(over)
         # a single place has lain along a dimension, which may have been joined with others since
         alone = track.dim if track.count == 1 and call.source.shape[track.dim] == 1 else None
         dims = [dim for dim in range(-count, 0) if track.varies(dim) or dim == alone]
@@ -286,7 +294,7 @@ def convolution(call: Call) -> Tracks:
             return track.through(transposed_window(*sizes[axis]), places, Fraction(1, stride))
         return track.through(window(*sizes[axis]), places, Fraction(stride))
 
-    return tuple(track.over([-count - 1]) for track in slide(call, count, make))
+    return slide(call, count, make, over=[-count - 1])
 
 
 @rule(*(f"{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)))
@@ -492,20 +500,20 @@ def concatenate(call: Call) -> Tracks:
     known = [call.tracks(one) for one in joined]
     there = [one for one in known if one is not None]
     by_axis = list(zip(*there, strict=True))
-    is_axis = any(
+    if not any(
         track.varies(dim) or (track.dim == dim and not track.whole)
-        for axis in by_axis
-        for track in axis
+        for one in there
+        for track in one
+    ):
+        return united(there)
+    alike = len(there) == len(known)
+    ends = end_to_end(joined, known, dim)
+    return tuple(
+        united([track] for track in axis)[0]
+        if alike and not axis[0].varies(dim) and all(same_sight(axis[0], one) for one in axis)
+        else end
+        for axis, end in zip(by_axis, ends, strict=True)
     )
-    found: list[Track] = []
-    for index, axis in enumerate(by_axis):
-        alike = len(there) == len(known) and all(same_sight(axis[0], other) for other in axis)
-        if not is_axis or (alike and not axis[0].varies(dim)):
-            found += united([track] for track in axis)
-        else:
-            tracks = [None if one is None else one[index] for one in known]
-            found.append(end_to_end(joined, tracks, dim))
-    return tuple(found)
 
 
 def same_sight(one: Track, other: Track) -> bool:
@@ -516,28 +524,26 @@ def same_sight(one: Track, other: Track) -> bool:
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
-def end_to_end(joined: Sequence[Tensor], tracks: Sequence[Track | None], dim: int) -> Track:
-    places, before = [], 0
-    for tensor, track in zip(joined, tracks, strict=True):
-        place = np.full([1] * tensor.dim(), -1) if track is None else track.place + before
-        shape = [1] * tensor.dim()
-        shape[dim] = tensor.shape[dim]
-        places.append(np.broadcast_to(place, np.broadcast_shapes(place.shape, shape)))
-        before += 0 if track is None else track.count
-    full = [max(sizes) for sizes in zip(*(place.shape for place in places), strict=True)]
-    for k, place in enumerate(places):
-        full[dim] = place.shape[dim]
-        places[k] = np.broadcast_to(place, full)
-    return gathered(
-        np.concatenate(places, axis=dim), [track for track in tracks if track is not None]
-    )
+def end_to_end(joined: Sequence[Tensor], tracks: Sequence[Tracks | None], dim: int) -> Tracks:
+    shapes = [list(tensor.shape) for tensor in joined]
+    ends = np.cumsum([shape[dim] for shape in shapes])
+    full = shapes[0][: dim + len(shapes[0])] + [ends[-1]] + shapes[0][dim + len(shapes[0]) + 1 :]
+    places = np.arange(math.prod(full)).reshape(full)
+    memory = Memory(places.size, max(len(one or ()) for one in tracks))
+    for part, one in zip(np.split(places, ends[:-1], axis=dim), tracks, strict=True):
+        memory.write(part, one)
+    return memory.read(places) or ()
 
 
 @rule("stack")
 def stack(call: Call) -> Tracks:
+    joined = call.given["tensors"]
     dim = from_right(call.given["dim"], call.outputs[0])
-    known = filter(None, map(call.tracks, call.given["tensors"]))
-    return tuple(opened(track, dim) for track in united(known))
+    several = [call.tracks(one) for one in joined]
+    tracks = [one and tuple(opened(track, dim) for track in one) for one in several]
+    if all(one and all(map(same_sight, one, tracks[0] or ())) for one in tracks):
+        return united(filter(None, tracks))
+    return end_to_end([one.unsqueeze(dim) for one in joined], tracks, dim)
 
 
 # Form
