@@ -86,13 +86,19 @@ def stages(nodes: Sequence[Node], last: Node) -> list[str]:
     return [*cells.values()]
 
 
+def module(nodes: Sequence[Node]) -> str:
+    """Return the part of a network in which the first of some nodes lies."""
+    return f"`{'.'.join(nodes[0].name.split('.')[:2])}`" if nodes else "–"
+
+
 def classifier(name: str) -> list[str]:
     nodes = follow(name)
     last = find(nodes, last_map(name))
+    before = nodes[: nodes.index(last) + 1]
     axis = last.axes[0]
-    names = [node.name for node in nodes if node.axes[0].is_global]
-    place = f"`{'.'.join(names[0].split('.')[:2])}`" if axis.is_global else "–"
-    return [*stages(nodes, last), str(axis.narrowest), number(axis.start), place]
+    at_once = module([node for node in before if node.axes[0].is_global])
+    by_pixels = module([node for node in before if all(one.sees_all for one in node.axes)])
+    return [*stages(nodes, last), str(axis.narrowest), number(axis.start), at_once, by_pixels]
 
 
 def segmenter(name: str) -> list[str]:
@@ -114,7 +120,7 @@ KINDS = {
     "classification": (
         classifier,
         models.list_models(models),
-        [*map(str, JUMPS), "narrowest", "start", "everything from"],
+        [*map(str, JUMPS), "narrowest", "start", "whole map at once from", "all see all from"],
     ),
     "segmentation": (
         segmenter,

@@ -33,7 +33,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vgg_utils.configs import layer_configs, positive
 from vgg_utils.sight import Memory, Track, unknown
-from vgg_utils.sight_rules import FILLS, MADE, Call, follow, tensors
+from vgg_utils.sight_rules import FILLS, MADE, QUIET, Call, follow, tensors
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def network_receptive_field(
         stack.enter_context(watcher.hooked())
         try:
             with watcher:
-                watcher.look_at(image)
+                watcher.enter(image, Track.of_inputs(sizes), -1)
                 result = torch.func.functional_call(model, weights, (image,))
         except (RuntimeError, NotImplementedError, TypeError) as error:
             raise ValueError(
@@ -181,12 +181,6 @@ class _Watcher(TorchDispatchMode):
         self.counts: Counter[str] = Counter()  # nodes by the first part of their name
         self.ends: dict[int, list[str]] = {}
 
-    def look_at(self, image: Tensor) -> None:
-        tracks = tuple(
-            Track.of_input(axis, len(self.sizes), n) for axis, n in enumerate(self.sizes)
-        )
-        self.enter(image, tracks, -1)
-
     def place(self) -> str:
         """Return the path of the module that runs now."""
         return next(
@@ -205,13 +199,12 @@ class _Watcher(TorchDispatchMode):
         if not isinstance(tensor, Tensor):
             return None
         storage = tensor.untyped_storage()._cdata
-        memory = self.memory.get(storage)
-        if id(tensor) in self.seen:
-            _, tracks, _, version = self.seen[id(tensor)]
-            if memory is None or version == memory.version:
-                return tracks
         if storage not in self.sharing:
             return None
+        if id(tensor) in self.seen:
+            _, tracks, _, version = self.seen[id(tensor)]
+            if storage not in self.memory or version == self.memory[storage].version:
+                return tracks
         memory = self.remembered(tensor)
         found = memory.read(_places(tensor))
         if found is None:
@@ -245,6 +238,8 @@ class _Watcher(TorchDispatchMode):
         Without tracks it sees nothing any more. `source` is the tensor that was copied, if so.
         """
         storage = tensor.untyped_storage()._cdata
+        if not tracks and storage not in self.sharing:
+            return
         own = self.seen[id(tensor)][1] if id(tensor) in self.seen else ()
         alone = [id(one) for one in self.sharing.get(storage, [])] == [id(tensor)]
         kept = [
@@ -267,20 +262,19 @@ class _Watcher(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         call = Call.of(func, args, kwargs or {}, tensors([result]), self.tracks)
         others = [one for one in call.sources if not call.changes(one)]
-        if not call.sources or (call.operation in MADE and not call.changed):
-            return result
-        if not others and call.operation in FILLS:
-            self.write(call.changed[0], ())
+        if not call.sources or call.operation in MADE or (not others and call.operation in FILLS):
+            for one in call.changed:  # by what sees nothing
+                self.write(one, ())
             return result
         name = self.named(call.operation)
         found = follow(call, name)
         node = self.seen[id(call.sources[0])][2]
-        if found.is_step and call.outputs:
+        if call.operation not in QUIET and found:
             node = len(self.records)
             self.counts[name.partition(" ")[0]] += 1
             form = tuple(call.outputs[0].shape)
-            self.records.append((name, call.operation, form, found.tracks[0]))
-        for output, tracks in zip(call.outputs, found.tracks, strict=True):
+            self.records.append((name, call.operation, form, found[0]))
+        for output, tracks in zip(call.outputs, found, strict=True):
             if call.changes(output):
                 copied = call.operation == "copy"
                 self.write(output, tracks, node, call.given["src"] if copied else None)

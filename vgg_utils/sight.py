@@ -152,14 +152,6 @@ def _alike(one: Spans | None, other: Spans | None) -> tuple[Spans, Spans] | None
 
 
 @dataclass(frozen=True)
-class Path:
-    """The node where a path ends, and the path before it."""
-
-    name: str
-    before: Path | None = None
-
-
-@dataclass(frozen=True)
 class Track:
     """What the elements of a tensor see along one axis of the input.
 
@@ -175,16 +167,17 @@ class Track:
     aligned: bool | None = True
     whole: bool = False  # something has looked at the whole axis
     sized: bool = False  # holds for this size of the input alone
-    path: Path | None = None
+    path: tuple[str, Any] | None = None  # the node where it ends, and the path before that
     lost: str = ""  # why nothing is known
 
     @staticmethod
-    def of_input(axis: int, axes: int, size: int) -> Track:
-        pixels = np.arange(size)
-        sight = Sight(pixels, pixels, Spans(pixels[:1], pixels[:1], 1))
-        shape = [1] * (axes + 2)
-        shape[axis + 2] = size
-        return Track(pixels.reshape(shape), sight, sight, axis - axes)
+    def of_inputs(sizes: Sequence[int]) -> tuple[Track, ...]:
+        found = []
+        for axis, size in enumerate(sizes, -len(sizes)):
+            pixels = np.arange(size)
+            sight = Sight(pixels, pixels, Spans(pixels[:1], pixels[:1], 1))
+            found.append(Track(_line(len(sizes) + 2, axis, size), sight, sight, axis))
+        return tuple(found)
 
     @property
     def width(self) -> int:
@@ -203,15 +196,17 @@ class Track:
         return on_dim and size == self.count and bool((self.place.ravel() == np.arange(size)).all())
 
     def names(self) -> tuple[str, ...]:
-        found, path = [], self.path
+        found, path = list[str](), self.path
         while path is not None:
-            found.append(path.name)
-            path = path.before
-        return tuple(reversed(found))
+            name, path = path
+            found.insert(0, name)
+        return tuple(found)
 
-    def via(self, name: str) -> Track:
-        """Return the track with a node at the end of its path."""
-        return replace(self, path=Path(name, self.path))
+    def ended(self, name: str | None, dims: int) -> Track:
+        """Return the track with a node at the end of its path, if any, in a tensor of `dims`."""
+        more = 0 if self.lost else dims - self.place.ndim
+        place = self.place.reshape((1,) * more + self.place.shape)
+        return replace(self, place=place, path=(name, self.path) if name else self.path)
 
     def varies(self, dim: int) -> bool:
         return -dim <= self.place.ndim and self.place.shape[dim] > 1
@@ -341,19 +336,19 @@ def end_to_end(sights: Sequence[Sight]) -> Sight:
 
 
 def _row(own: Array, count: int) -> tuple[int, int] | None:
-    """Return where the places of a line go on evenly, and by which steps; -1 is none of them.
+    """Return the first of places that go on evenly along a line, and by which steps, or None.
 
-    They must stand together, or be all there with others of the line before and after: so a
-    circular padding puts them. None if it isn't so.
+    Beside them lies what would be beyond the line: nothing, which is -1, or, where the whole line
+    is there, what a circular padding takes from its other end.
     """
-    there = np.flatnonzero(own >= 0)
-    steps = {*np.diff(own[there])}
-    if len(steps) == 1 and steps != {0} and there[-1] - there[0] + 1 == len(there):
-        return int(there[0]), int(steps.pop())
-    for first in np.flatnonzero(own == 0):
-        row = own[first : first + count]
-        if np.array_equal(row, np.arange(count)) and max(first, len(own) - first - count) < count:
-            return int(first), 1
+    for first in [*np.flatnonzero(own >= 0)[:1], *np.flatnonzero(own == 0)]:
+        step = int(own[first + 1] - own[first]) if own[first + 1 : first + 2] >= 0 else 0
+        index = own[first] + step * (np.arange(len(own)) - first)
+        inside = (index >= 0) & (index < count)
+        beside = own[~inside]
+        wrapped = inside.sum() == count and max(first, len(own) - first - count) < count
+        if step and np.array_equal(own[inside], index[inside]) and (wrapped or (beside < 0).all()):
+            return int(first), step
     return None
 
 
@@ -369,19 +364,20 @@ class Memory:
 
     def write(self, at: Array, tracks: Sequence[Track] | None) -> None:
         """Let the elements `at`, in a tensor's form, see what its elements do."""
-        if tracks and any(track.lost for track in tracks):
+        if tracks and tracks[0].lost:
             self.lost = tuple(tracks)
-        for place, lines, track in zip(self.place, self.lines, tracks or (), strict=False):
-            if self.lost:
-                return
-            same = [k for k, line in enumerate(lines) if line.wide is track.wide]
-            same = [k for k in same if lines[k].narrow is track.narrow] or [len(lines)]
-            start = sum(line.count for line in lines[: same[0]])
-            place[at] = np.broadcast_to(track.place, at.shape) + start
-            lines += [track] if same[0] == len(lines) else []
-        if tracks is None:
-            for place in self.place:
+        for axis, lines in enumerate(self.lines if not self.lost else ()):
+            place, start, track = self.place[axis], 0, tracks[axis] if tracks else None
+            if track is None:
                 place[at] = -1
+                continue
+            for line in lines:
+                if line.wide is track.wide and line.narrow is track.narrow:
+                    break
+                start += line.count
+            else:
+                lines.append(track)
+            place[at] = np.broadcast_to(track.place, at.shape) + start
 
     def copy(self, at: Array, source: Array) -> None:
         for place in self.place:
@@ -428,20 +424,13 @@ def _united(one: Track, other: Track) -> Track:
         return one if one.lost else other
     if other.place.size > one.place.size:
         one, other = other, one
-    sights = [(one.wide, one.narrow), (other.wide, other.narrow)]
     first, second = np.broadcast_arrays(one.place, other.place)
-    if other.count == 1 or np.array_equal(first, second):
-        place = one.place
-    else:  # pairs of places are the places now
+    place = one.place
+    if other.count > 1 and not np.array_equal(first, second):  # pairs of places are the places now
         pairs, index = np.unique(first * other.count + second, return_inverse=True)
         place = index.reshape(first.shape)
-        own = pairs // other.count, pairs % other.count
-        sights = [
-            (wide.picked(k), narrow.picked(k))
-            for (wide, narrow), k in zip(sights, own, strict=True)
-        ]
-    (wide, narrow), (wide_2, narrow_2) = sights
-    wide, narrow = wide.joined(wide_2), narrow.narrower(narrow_2)
+        one, other = one.picked(pairs // other.count), other.picked(pairs % other.count)
+    wide, narrow = one.wide.joined(other.wide), one.narrow.narrower(other.narrow)
     joined = Track(
         place,
         wide,

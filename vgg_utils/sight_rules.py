@@ -7,7 +7,7 @@ unknown; it is never guessed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -30,13 +30,6 @@ MADE |= {f"new_{kind}" for kind in ("empty", "empty_strided", "full", "ones", "z
 FILLS = {"copy", "fill", "zero"}  # nothing is left of what they write over
 
 
-class Found(NamedTuple):
-    """What an operation does: the tracks of each output; is it a step?"""
-
-    tracks: list[Tracks]
-    is_step: bool
-
-
 class Call(NamedTuple):
     """An operation with its arguments by name and what it returns, and what tensors see."""
 
@@ -48,13 +41,7 @@ class Call(NamedTuple):
     tracks: Lookup
 
     @staticmethod
-    def of(
-        func: Any,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        outputs: list[Tensor],
-        tracks: Lookup,
-    ) -> Call:
+    def of(func: Any, args: Any, kwargs: Any, outputs: list[Tensor], tracks: Lookup) -> Call:
         name, arguments = func.overloadpacket.__name__, func._schema.arguments
         given = {one.name: one.default_value for one in arguments}
         given |= {**dict(zip(given, args, strict=False)), **kwargs}
@@ -97,47 +84,36 @@ def rule(*operations: str, quiet: bool = False) -> Callable[[Rule], Rule]:
     return enter
 
 
-def follow(call: Call, where: str) -> Found:
-    """Return what the outputs of an operation see; at least one argument sees something."""
-    func, plain, sources, asked = call.func, call.operation, call.sources, set[int]()
-    lookup = call.tracks
-    lost = [track for one in sources for track in lookup(one) or () if track.lost]
+def follow(call: Call, where: str) -> list[Tracks]:
+    """Return what each output of an operation sees; at least one argument sees something."""
+    plain, sources, lookup, asked = call.operation, call.sources, call.tracks, set[int]()
 
     def tracks(tensor: Any) -> Tracks | None:
         asked.add(id(tensor))
         return lookup(tensor)
 
     call = call._replace(tracks=tracks)
+    seen = [track for one in sources for track in lookup(one) or ()]
     try:
-        if lost:
-            found: Any = (lost[0],) * len(call.tracks(sources[0]) or ())
+        if lost := [track for track in seen if track.lost]:
+            found: Any = (lost[0],) * (len(seen) // len(sources))
         elif call.changed and plain in ("squeeze", "as_strided"):
             raise Lost("changes a tensor's form in place")
         elif plain in RULES:
             found = RULES[plain](call)
             if not {id(one) for one in sources if one.numel()} <= asked:
                 raise Lost("takes a map as something else than is known of it")
-        elif works_by_element(func, plain):
+        elif works_by_element(call.func, plain):
             found = together(call)
         else:
             raise Lost("is not known")
     except Lost as why:
-        found = tuple(unknown(f"{where}: {func} {why}") for _ in tracks(sources[0]) or ())
+        found = (unknown(f"{where}: {call.func} {why}"),) * (len(seen) // len(sources))
     by_output = found if isinstance(found, list) else [found] * len(call.outputs)
-    by_output = [
-        tuple(with_dims(track, output.dim()) for track in each)
+    return [
+        tuple(track.ended(None if plain in QUIET else where, output.dim()) for track in each)
         for each, output in zip(by_output, call.outputs, strict=True)
     ]
-    is_step = plain not in QUIET
-    if is_step:
-        by_output = [tuple(track.via(where) for track in each) for each in by_output]
-    return Found(by_output, is_step)
-
-
-def with_dims(track: Track, dims: int) -> Track:
-    """Return the same with all dimensions of an output that a smaller tensor was spread over."""
-    more = 0 if track.lost else dims - track.place.ndim
-    return replace(track, place=np.expand_dims(track.place, tuple(range(more)))) if more else track
 
 
 def works_by_element(func: Any, plain: str) -> bool:
@@ -252,11 +228,6 @@ def line_along(track: Track, dim: int) -> Track:
     return line
 
 
-def lengths(call: Call, dim: int) -> tuple[int, int]:
-    """Return the places before and after along a dimension."""
-    return call.source.shape[dim], call.outputs[0].shape[dim]
-
-
 def slide(
     call: Call,
     count: int,
@@ -275,7 +246,8 @@ def slide(
         alone = track.dim if track.count == 1 and call.source.shape[track.dim] == 1 else None
         dims = [dim for dim in range(-count, 0) if track.varies(dim) or dim == alone]
         for dim in dims:
-            track = make(dim + count, *lengths(call, dim), line_along(track, dim))
+            sizes = call.source.shape[dim], call.outputs[0].shape[dim]
+            track = make(dim + count, *sizes, line_along(track, dim))
         found.append(track)
     return tuple(found)
 
@@ -285,28 +257,26 @@ def convolution(call: Call) -> Tracks:
     weight = call.given["weight"]
     if call.tracks(weight) is not None:
         raise Lost("takes its weights from a map")
-    count = weight.dim() - 2
-    sizes = windows(call, count, weight.shape[2:])
-
-    def make(axis: int, _: int, places: int, track: Track) -> Track:
-        stride = sizes[axis][1]
-        if call.given["transposed"]:
-            return track.through(transposed_window(*sizes[axis]), places, Fraction(1, stride))
-        return track.through(window(*sizes[axis]), places, Fraction(stride))
-
-    return slide(call, count, make, over=[-count - 1])
+    return windowed(call, weight.dim() - 2, weight.shape[2:], over=[1 - weight.dim()])
 
 
 @rule(*(f"{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)))
 @rule(*(f"max_pool{n}d_with_indices" for n in (2, 3)))
 def pool(call: Call) -> Tracks:
     count = int(call.operation.partition("pool")[2][0])
-    sizes = windows(call, count, each(call.given["kernel_size"], count))
+    return windowed(call, count, each(call.given["kernel_size"], count))
+
+
+def windowed(call: Call, count: int, kernel: Sequence[int], *, over: Sequence[int] = ()) -> Tracks:
+    sizes = windows(call, count, kernel)
 
     def make(axis: int, _: int, places: int, track: Track) -> Track:
-        return track.through(window(*sizes[axis]), places, Fraction(sizes[axis][1]))
+        stride = sizes[axis][1]
+        if call.given.get("transposed"):
+            return track.through(transposed_window(*sizes[axis]), places, Fraction(1, stride))
+        return track.through(window(*sizes[axis]), places, Fraction(stride))
 
-    return slide(call, count, make)
+    return slide(call, count, make, over=over)
 
 
 @rule(*(f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)))
@@ -336,10 +306,8 @@ def interpolate(call: Call) -> Tracks:
     count = int(call.operation[-2])
     factors = call.given.get("scale_factors")
     if factors is None:
-        names = [
-            name for name in ("scales_d", "scales_h", "scales_w", "scales") if name in call.given
-        ]
-        factors = [call.given[name] for name in names][-count:]
+        names = ("scales_d", "scales_h", "scales_w", "scales")
+        factors = [call.given[name] for name in names if name in call.given][-count:]
 
     def make(axis: int, before: int, after: int, track: Track) -> Track:
         corners = bool(call.given.get("align_corners"))
@@ -380,27 +348,21 @@ def _interpolated(
     return look
 
 
-@rule("pixel_shuffle")
+@rule("pixel_shuffle", "pixel_unshuffle")
 def pixel_shuffle(call: Call) -> Tracks:
-    factor = call.given["upscale_factor"]
-    look = at_places(lambda places: places // factor)
-    return slide(call, 2, lambda _, __, n, track: track.through(look, n, Fraction(1, factor)))
-
-
-@rule("pixel_unshuffle")
-def pixel_unshuffle(call: Call) -> Tracks:
-    factor = call.given["downscale_factor"]
-    look = window(factor, factor, 0)
-    return slide(call, 2, lambda _, __, n, track: track.through(look, n, Fraction(factor)))
+    factor = call.given.get("upscale_factor")
+    look, ratio = at_places(lambda places: places // factor), Fraction(1, factor or 1)
+    if factor is None:
+        ratio = Fraction(call.given["downscale_factor"])
+        look = window(int(ratio), int(ratio), 0)
+    return slide(call, 2, lambda _, __, places, track: track.through(look, places, ratio))
 
 
 # Borders
 
 
-@rule(
-    "constant_pad_nd",
-    *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)),
-)
+@rule("constant_pad_nd")
+@rule(*(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)))
 def pad(call: Call) -> Tracks:
     before_and_after = call.given.get("pad") or call.given["padding"]
     count = len(before_and_after) // 2
@@ -408,16 +370,14 @@ def pad(call: Call) -> Tracks:
     def make(axis: int, before: int, after: int, track: Track) -> Track:
         moved = before_and_after[2 * (count - 1 - axis)]
 
-        def look(places: Array) -> Array:
-            return places - moved
-
         def bordered(places: Array) -> Array:
             seen = places - moved
             if "reflection" in call.operation:
                 return before - 1 - np.abs(before - 1 - np.abs(seen))
             return seen.clip(0, before - 1) if "replication" in call.operation else seen
 
-        return track.through(at_places(look), after, Fraction(1), exact=at_places(bordered))
+        look = at_places(lambda places: places - moved)
+        return track.through(look, after, Fraction(1), exact=at_places(bordered))
 
     return slide(call, count, make)
 
@@ -430,11 +390,14 @@ def moved(
 ) -> Tracks:
     """Take other elements along one dimension.
 
-    A line stays a line where it moves evenly, by `ratio`.
+    A line stays a line where it moves evenly, by `ratio`. What is turned round or about moves as
+    far as the size of the map says: nothing is aligned with it any more.
     """
     dim = from_right(dim, output)
     places, found = output.shape[dim], []
     for track in tracks:
+        if track.varies(dim) and (ratio is None or ratio < 0):
+            track = replace(track, sized=True, aligned=None)
         if ratio is not None and track.is_line and track.dim == dim and track.count > 1:
             track = track.through(at_places(look), places, ratio)
         elif track.varies(dim):
@@ -460,20 +423,12 @@ def pieces(call: Call) -> list[Tracks]:
     return found
 
 
-def turned(tracks: Tracks, output: Tensor, dim: int, *how: Any) -> Tracks:
-    """Move elements as far as the size of the map says: so nothing is aligned with it any more."""
-    return tuple(
-        replace(track, sized=True, aligned=None) if was.varies(from_right(dim, output)) else track
-        for was, track in zip(tracks, moved(tracks, output, dim, *how), strict=True)
-    )
-
-
 @rule("flip")
 def flip(call: Call) -> Tracks:
     tracks = call.own()
     for dim in call.given["dims"]:
         last = call.source.shape[dim] - 1
-        tracks = turned(tracks, call.outputs[0], dim, partial(np.subtract, last), Fraction(-1))
+        tracks = moved(tracks, call.outputs[0], dim, partial(np.subtract, last), Fraction(-1))
     return tracks
 
 
@@ -484,11 +439,8 @@ def roll(call: Call) -> Tracks:
         raise Lost("rolls over all dimensions at once")
     for dim, shift in zip(call.given["dims"], call.given["shifts"], strict=True):
         size = call.source.shape[dim]
-
-        def look(places: Array, shift: int = shift, size: int = size) -> Array:
-            return (places - shift) % size
-
-        tracks = turned(tracks, call.outputs[0], dim, look, None)
+        look = partial(lambda shift, size, places: (places - shift) % size, shift, size)
+        tracks = moved(tracks, call.outputs[0], dim, look, None)
     return tracks
 
 
@@ -499,50 +451,40 @@ def concatenate(call: Call) -> Tracks:
     dim = from_right(call.given["dim"], joined[0])
     known = [call.tracks(one) for one in joined]
     there = [one for one in known if one is not None]
-    by_axis = list(zip(*there, strict=True))
-    if not any(
-        track.varies(dim) or (track.dim == dim and not track.whole)
-        for one in there
-        for track in one
-    ):
-        return united(there)
-    alike = len(there) == len(known)
-    ends = end_to_end(joined, known, dim)
-    return tuple(
-        united([track] for track in axis)[0]
-        if alike and not axis[0].varies(dim) and all(same_sight(axis[0], one) for one in axis)
-        else end
-        for axis, end in zip(by_axis, ends, strict=True)
-    )
+    along = [
+        track.varies(dim) or (track.dim == dim and not track.whole) for track in sum(there, ())
+    ]
+    return end_to_end(joined, known, dim) if any(along) else united(there)
 
 
-def same_sight(one: Track, other: Track) -> bool:
-    """Do the elements of two tensors see the same along an axis, place by place?"""
-    pairs = [(one.place, other.place)]
-    for a, b in ((one.wide, other.wide), (one.narrow, other.narrow)):
-        pairs += [(a.low, b.low), (a.high, b.high)]
-    return all(np.array_equal(a, b) for a, b in pairs)
+def alike(axis: Sequence[Track], dim: int) -> bool:
+    """Do the elements of several tensors see the same, place by place, and along `dim` too?"""
+    seen = [[t.place, t.wide.low, t.wide.high, t.narrow.low, t.narrow.high] for t in axis]
+    same = all(np.array_equal(a, b) for one in seen for a, b in zip(seen[0], one, strict=True))
+    return same and not axis[0].varies(dim)
 
 
 def end_to_end(joined: Sequence[Tensor], tracks: Sequence[Tracks | None], dim: int) -> Tracks:
-    shapes = [list(tensor.shape) for tensor in joined]
-    ends = np.cumsum([shape[dim] for shape in shapes])
-    full = shapes[0][: dim + len(shapes[0])] + [ends[-1]] + shapes[0][dim + len(shapes[0]) + 1 :]
+    """Put places one after the other along a dimension."""
+    ends = np.cumsum([tensor.shape[dim] for tensor in joined])
+    full = [*joined[0].shape]
+    full[dim] = ends[-1]
     places = np.arange(math.prod(full)).reshape(full)
-    memory = Memory(places.size, max(len(one or ()) for one in tracks))
+    by_axis = [*zip(*filter(None, tracks), strict=True)]
+    memory = Memory(places.size, len(by_axis))
     for part, one in zip(np.split(places, ends[:-1], axis=dim), tracks, strict=True):
         memory.write(part, one)
-    return memory.read(places) or ()
+    return tuple(
+        united([one] for one in axis)[0] if None not in tracks and alike(axis, dim) else end
+        for axis, end in zip(by_axis, memory.read(places) or (), strict=True)
+    )
 
 
 @rule("stack")
 def stack(call: Call) -> Tracks:
-    joined = call.given["tensors"]
-    dim = from_right(call.given["dim"], call.outputs[0])
-    several = [call.tracks(one) for one in joined]
-    tracks = [one and tuple(opened(track, dim) for track in one) for one in several]
-    if all(one and all(map(same_sight, one, tracks[0] or ())) for one in tracks):
-        return united(filter(None, tracks))
+    dim, joined = from_right(call.given["dim"], call.outputs[0]), call.given["tensors"]
+    known = [call.tracks(one) for one in joined]
+    tracks = [one and tuple(opened(track, dim) for track in one) for one in known]
     return end_to_end([one.unsqueeze(dim) for one in joined], tracks, dim)
 
 
@@ -579,30 +521,25 @@ def squeeze(call: Call) -> Tracks:
     return tracks
 
 
-@rule("select")
-def select(call: Call) -> Tracks:
-    return chosen(call, call.given["index"])
-
-
-@rule("unbind")
-def unbind(call: Call) -> list[Tracks]:
-    return [chosen(call, index) for index in range(len(call.outputs))]
-
-
-def chosen(call: Call, index: int) -> Tracks:
-    """Take one of the elements along a dimension, which is gone then."""
+@rule("select", "unbind")
+def select(call: Call) -> list[Tracks]:
+    """Take one of the elements along a dimension, or each of them; it is gone then."""
     dim = from_right(call.given["dim"], call.source)
-    found = []
-    for track in call.own():
-        if track.varies(dim):
-            place = track.place.take([index % call.source.shape[dim]], axis=dim)
-            if place.size == 1:  # one place is left of the line
-                left = track.picked(place.ravel())
-                track = replace(left, place=np.zeros_like(place), sized=True)
-            else:
-                track = replace(track, place=place)
-        found.append(closed(track, dim))
-    return tuple(found)
+    several, size = range(len(call.outputs)), call.source.shape[dim]
+    return [
+        tuple(closed(chosen(track, dim, index % size), dim) for track in call.own())
+        for index in ([call.given["index"]] if call.operation == "select" else several)
+    ]
+
+
+def chosen(track: Track, dim: int, index: int) -> Track:
+    if not track.varies(dim):
+        return track
+    place = track.place.take([index], axis=dim)
+    if place.size > 1:
+        return replace(track, place=place)
+    # one place is left of the line
+    return replace(track.picked(place.ravel()), place=np.zeros_like(place), sized=True)
 
 
 @rule("permute", "transpose", "t", "numpy_T", quiet=True)
@@ -622,24 +559,15 @@ def permute(call: Call) -> Tracks:
 
 
 @rule("expand", quiet=True)
-def expand(call: Call) -> Tracks:
-    more = call.outputs[0].dim() - call.source.dim()
-    return tuple(
-        replace(track, place=track.place.reshape([1] * more + list(track.place.shape)))
-        for track in call.own()
-    )
-
-
 @rule("repeat")
 def repeat(call: Call) -> Tracks:
-    more = call.outputs[0].dim() - call.source.dim()
     found = []
     for track in call.own():
-        place = track.place.reshape([1] * more + list(track.place.shape))
-        times = [
-            count if place.shape[dim] > 1 else 1 for dim, count in enumerate(call.given["repeats"])
-        ]
-        found.append(replace(track, place=np.tile(place, times)))
+        track = track.ended(None, call.outputs[0].dim())
+        shape = track.place.shape
+        times = call.given.get("repeats") or [1] * len(shape)
+        times = [count if size > 1 else 1 for count, size in zip(times, shape, strict=True)]
+        found.append(replace(track, place=np.tile(track.place, times)))
     return tuple(found)
 
 
@@ -674,23 +602,11 @@ def _viewed(
 
 def _groups(before: list[int], after: list[int]) -> list[tuple[list[int], list[int]]]:
     """Pair the dimensions of two shapes into the smallest groups of equal product."""
-    groups, i, j = [], 0, 0
-    while i < len(before) or j < len(after):
-        old: list[int] = []
-        new: list[int] = []
-        left = right = 1
-        while not old or not new or left != right:
-            if (i < len(before) and (left <= right or j == len(after))) or (
-                not old and i < len(before)
-            ):
-                left, i = left * before[i], i + 1
-                old.append(i - 1)
-            elif j < len(after):
-                right, j = right * after[j], j + 1
-                new.append(j - 1)
-            else:
-                break
+    ends, last, groups = [np.cumprod(shape, dtype=int) for shape in (before, after)], 0, []
+    for end in sorted({1, *ends[0]} & {1, *ends[1]}):
+        old, new = ([k for k, n in enumerate(one) if last < n <= end] for one in ends)
         groups.append((old, new))
+        last = end
     return groups
 
 
@@ -730,19 +646,8 @@ def im2col(call: Call) -> Tracks:
 # Sums over whole axes
 
 
-@rule(
-    "mean",
-    "sum",
-    "amax",
-    "amin",
-    "prod",
-    "logsumexp",
-    "var",
-    "std",
-    "var_mean",
-    "linalg_vector_norm",
-)
-@rule("max", "min")
+@rule("mean", "sum", "amax", "amin", "prod", "logsumexp", "var", "std", "var_mean", "max", "min")
+@rule("linalg_vector_norm")
 def reduce(call: Call) -> Tracks:
     if call.operation in ("max", "min") and call.given.get("other") is not None:
         return together(call)
@@ -756,85 +661,62 @@ def reduce(call: Call) -> Tracks:
     return tracks
 
 
-def with_everything(call: Call, dims: Sequence[int]) -> Tracks:
-    """Let each element look at all others along some dimensions, beside what it sees itself."""
-    own = call.own()
-    return united([own, [track.over(dims) for track in own]])
-
-
 @rule("sort", "topk")
 def ordered(call: Call) -> Tracks:
     """Any element may come to stand anywhere along the dimension."""
-    dim = from_right(call.given["dim"], call.source)
-    return tuple(track.over([dim]) for track in call.own())
+    return tuple(track.over([from_right(call.given["dim"], call.source)]) for track in call.own())
 
 
 @rule("softmax", "log_softmax", "safe_softmax", "cumsum")
-def along(call: Call) -> Tracks:
-    return with_everything(call, [from_right(call.given["dim"], call.source)])
-
-
 @rule("native_layer_norm", "layer_norm", "fused_rms_norm", "rms_norm")
-def layer_norm(call: Call) -> list[Tracks] | Tracks:
-    return with_everything(call, range(-len(call.given["normalized_shape"]), 0))
+@rule("native_group_norm", "group_norm", "native_batch_norm", "native_batch_norm_legit")
+@rule("cudnn_batch_norm", "batch_norm_impl_index", "native_batch_norm_legit_no_training")
+@rule("batch_norm_no_update", "native_batch_norm_legit_functional")
+def with_everything(call: Call) -> Tracks:
+    """Let each element look at all others along some dimensions, beside what it sees itself.
 
-
-@rule("native_group_norm", "group_norm")
-def group_norm(call: Call) -> Tracks:
-    return with_everything(call, range(2 - call.source.dim(), 0))
-
-
-@rule("native_batch_norm", "native_batch_norm_legit", "cudnn_batch_norm", "batch_norm_impl_index")
-@rule(
-    "native_batch_norm_legit_no_training",
-    "batch_norm_no_update",
-    "native_batch_norm_legit_functional",
-)
-def batch_norm(call: Call) -> Tracks:
-    """With its stored statistics it works element by element; with those of the images, not."""
-    by_image = call.given.get("training", False)
-    return with_everything(call, range(2 - call.source.dim(), 0) if by_image else [])
+    With its stored statistics batch norm works element by element; with those of the images, not.
+    """
+    own, dims = call.own(), range(2 - call.source.dim(), 0)
+    if "dim" in call.given:
+        dims = range(dim := from_right(call.given["dim"], call.source), dim + 1)
+    elif "normalized_shape" in call.given:
+        dims = range(-len(call.given["normalized_shape"]), 0)
+    elif "batch_norm" in call.operation and not call.given.get("training"):
+        dims = range(0)
+    return united([own, [track.over(dims) for track in own]])
 
 
 # Products of matrices
 
 
-def product(call: Call, left: Any, right: Any) -> Tracks:
-    """Sum over the last dimension of `left` and the last but one (of a vector, the last) of
-    `right`."""
-    several = []
-    for tensor, summed in ((left, -1), (right, -2 if right.dim() > 1 else -1)):
-        tracks = call.tracks(tensor)
-        if tracks is not None:
-            tracks = tuple(track.over([summed]) for track in tracks)
-            if right.dim() == 1 and tensor is left:
-                tracks = tuple(closed(track, -1) for track in tracks)
-            several.append(tracks)
-    return united(several) if several else ()
-
-
 @rule("mm", "bmm", "matmul", "linear", "addmm", "baddbmm", "mv")
-def matrices(call: Call) -> Tracks:
-    names = {"addmm": ("mat1", "mat2"), "baddbmm": ("batch1", "batch2"), "mv": ("self", "vec")}
-    left, right = names.get(call.operation, ("self", "mat2"))
-    if call.operation == "matmul":
-        right = "other"
-    one = call.given[left] if left in call.given else call.given["input"]
-    if call.operation == "linear" and call.tracks(call.given["weight"]) is not None:
-        raise Lost("takes its weights from a map")
-    other = call.given["weight"].t() if call.operation == "linear" else call.given[right]
-    added = call.tracks(call.given["self"]) if call.operation in ("addmm", "baddbmm") else None
-    return united([*filter(None, [product(call, one, other), added])])
+def product(call: Call) -> Tracks:
+    """Sum over the last dimension of the left one and the last but one of the right one.
+
+    A vector has only a last one.
+    """
+    left, right, *added = tensors(call.given.values())
+    if call.operation in ("addmm", "baddbmm"):
+        left, right, added = right, added[0], [left]
+    if call.operation == "linear":
+        if call.tracks(right) is not None:
+            raise Lost("takes its weights from a map")
+        right = right.t()
+    several = [call.tracks(one) for one in added]
+    for tensor, summed in ((left, -1), (right, -2 if right.dim() > 1 else -1)):
+        tracks = tuple(track.over([summed]) for track in call.tracks(tensor) or ())
+        if right.dim() == 1 and tensor is left:
+            tracks = tuple(closed(track, -1) for track in tracks)
+        several.append(tracks)
+    return united(filter(None, several))
 
 
 @rule("scaled_dot_product_attention", "scaled_dot_product_attention_math")
 @rule("scaled_dot_product_flash_attention_for_cpu", "scaled_dot_product_flash_attention")
 def attention(call: Call) -> Tracks:
     """A place asks all places of the keys and values."""
-    queries = call.own()
-    several = [queries]
+    several = [call.own()]
     for name in ("key", "value"):
-        tracks = call.tracks(call.given[name])
-        if tracks is not None:
-            several.append(tuple(track.over([-2]) for track in tracks))
-    return united(several)
+        several.append(tuple(track.over([-2]) for track in call.tracks(call.given[name]) or ()))
+    return united(filter(None, several))
