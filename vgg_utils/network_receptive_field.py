@@ -173,10 +173,8 @@ class _Watcher(TorchDispatchMode):
         self.sizes = sizes
         self.names = {module: name for name, module in model.named_modules()}
         self.inside: list[nn.Module] = []
-        # by id: the tensor, kept so that no other gets its id; tracks, node, version of its memory
-        self.seen: dict[int, tuple[Tensor, tuple[Track, ...], int, int]] = {}
-        self.sharing: dict[int, list[Tensor]] = {}  # by storage: those of `seen`
-        self.memory: dict[int, Memory] = {}  # by storage, if it was written element by element
+        self.seen: dict[int, tuple[tuple[Track, ...], int, int]] = {}  # tracks, node, version
+        self.memory: dict[int, Memory] = {}  # by storage, if it sees something
         self.records: list[tuple[str, str, tuple[int, ...], tuple[Track, ...]]] = []
         self.counts: Counter[str] = Counter()  # nodes by the first part of their name
         self.ends: dict[int, list[str]] = {}
@@ -188,42 +186,36 @@ class _Watcher(TorchDispatchMode):
         ) or ("the network itself")
 
     def enter(self, tensor: Tensor, tracks: tuple[Track, ...], node: int) -> None:
-        storage = tensor.untyped_storage()._cdata
-        version = self.memory[storage].version if storage in self.memory else 0
+        memory = self.memory.setdefault(tensor.untyped_storage()._cdata, Memory())
         if id(tensor) not in self.seen:
-            self.sharing.setdefault(storage, []).append(tensor)
-        self.seen[id(tensor)] = (tensor, tracks, node, version)
+            memory.tensors.append(tensor)
+        self.seen[id(tensor)] = (tracks, node, memory.version)
 
     def tracks(self, tensor: Any) -> tuple[Track, ...] | None:
         """Return what a tensor sees, also where it was written by another one's name."""
-        if not isinstance(tensor, Tensor):
+        memory = isinstance(tensor, Tensor) and self.memory.get(tensor.untyped_storage()._cdata)
+        if not memory:
             return None
-        storage = tensor.untyped_storage()._cdata
-        if storage not in self.sharing:
-            return None
-        if id(tensor) in self.seen:
-            _, tracks, _, version = self.seen[id(tensor)]
-            if storage not in self.memory or version == self.memory[storage].version:
-                return tracks
-        memory = self.remembered(tensor)
-        found = memory.read(_places(tensor))
-        if found is None:
-            self.seen.pop(id(tensor), None)
-        else:
-            self.enter(tensor, found, memory.node)
+        tracks, node, version = self.seen.get(id(tensor), ((), memory.node, -1))
+        if version == memory.version:
+            return tracks
+        found = self.remembered(tensor).read(_places(tensor))
+        if found is not None:
+            self.enter(tensor, found, memory.node if memory.version else node)
         return found
 
     def remembered(self, tensor: Tensor) -> Memory:
         """Return what the elements of a tensor's storage see."""
         storage = tensor.untyped_storage()
-        memory, sharing = self.memory.get(storage._cdata), self.sharing.get(storage._cdata, [])
-        if memory is None:
-            memory = Memory(storage.nbytes() // tensor.element_size(), len(self.sizes))
-            self.memory[storage._cdata] = memory
-            for one in sharing:
-                _, tracks, memory.node, _ = self.seen[id(one)]
+        memory = self.memory.setdefault(storage._cdata, Memory())
+        if not memory.place:
+            size = storage.nbytes() // tensor.element_size()
+            memory.place = [np.full(size, -1) for _ in self.sizes]
+            memory.lines = [[] for _ in self.sizes]
+            for one in memory.tensors:
+                tracks, memory.node, _ = self.seen[id(one)]
                 memory.write(_places(one), tracks)
-        if any(one.element_size() != tensor.element_size() for one in sharing):
+        if any(one.element_size() != tensor.element_size() for one in memory.tensors):
             memory.lost = self.lost(f"{self.place()}: memory is read as another type")
         return memory
 
@@ -238,15 +230,11 @@ class _Watcher(TorchDispatchMode):
         Without tracks it sees nothing any more. `source` is the tensor that was copied, if so.
         """
         storage = tensor.untyped_storage()._cdata
-        if not tracks and storage not in self.sharing:
-            return
-        own = self.seen[id(tensor)][1] if id(tensor) in self.seen else ()
-        alone = [id(one) for one in self.sharing.get(storage, [])] == [id(tensor)]
-        kept = [
-            old.wide is new.wide and old.place is new.place
-            for old, new in zip(own, tracks, strict=False)
-        ]
-        if not tracks or (not (kept and all(kept)) and (storage in self.memory or not alone)):
+        memory, (own, _, _) = self.memory.get(storage), self.seen.get(id(tensor), ((), 0, 0))
+        pairs = zip(own or tracks, tracks, strict=False)
+        same = own and all(one.wide is new.wide and one.place is new.place for one, new in pairs)
+        alone = memory and not memory.place and [id(one) for one in memory.tensors] == [id(tensor)]
+        if not tracks or not (same or alone):
             memory, places = self.remembered(tensor), _places(tensor)
             memory.version, memory.node = memory.version + 1, node
             if source is not None and source.untyped_storage()._cdata == storage:
@@ -263,12 +251,12 @@ class _Watcher(TorchDispatchMode):
         call = Call.of(func, args, kwargs or {}, tensors([result]), self.tracks)
         others = [one for one in call.sources if not call.changes(one)]
         if not call.sources or call.operation in MADE or (not others and call.operation in FILLS):
-            for one in call.changed:  # by what sees nothing
+            for one in filter(self.tracks, call.changed):  # by what sees nothing
                 self.write(one, ())
             return result
         name = self.named(call.operation)
         found = follow(call, name)
-        node = self.seen[id(call.sources[0])][2]
+        node = self.seen[id(call.sources[0])][1]
         if call.operation not in QUIET and found:
             node = len(self.records)
             self.counts[name.partition(" ")[0]] += 1
@@ -306,7 +294,7 @@ class _Watcher(TorchDispatchMode):
             path = self.names.get(module)
             for suffix, tensor in _named_tensors(output):
                 if path and self.tracks(tensor) is not None:
-                    self.ends.setdefault(self.seen[id(tensor)][2], []).append(path + suffix)
+                    self.ends.setdefault(self.seen[id(tensor)][1], []).append(path + suffix)
 
         handles = [hooks.register_module_forward_pre_hook(enter)]
         handles.append(hooks.register_module_forward_hook(leave))

@@ -355,12 +355,12 @@ def _row(own: Array, count: int) -> tuple[int, int] | None:
 class Memory:
     """What the elements of a piece of memory see, which several tensors may share."""
 
-    def __init__(self, size: int, axes: int) -> None:
-        self.place = [np.full(size, -1) for _ in range(axes)]
-        self.lines: list[list[Track]] = [[] for _ in range(axes)]
+    def __init__(self) -> None:
+        self.tensors: list[Any] = []  # that lie in it
+        self.place: list[Array] = []  # for each axis, of each element; empty before it is asked for
+        self.lines: list[list[Track]] = []
         self.lost: tuple[Track, ...] = ()
-        self.version = 0  # how often it was written since a tensor was made of it
-        self.node = -1  # that wrote last
+        self.version, self.node = 0, -1  # how often it was written, and by which node
 
     def write(self, at: Array, tracks: Sequence[Track] | None) -> None:
         """Let the elements `at`, in a tensor's form, see what its elements do."""

@@ -471,7 +471,8 @@ def end_to_end(joined: Sequence[Tensor], tracks: Sequence[Tracks | None], dim: i
     full[dim] = ends[-1]
     places = np.arange(math.prod(full)).reshape(full)
     by_axis = [*zip(*filter(None, tracks), strict=True)]
-    memory = Memory(places.size, len(by_axis))
+    memory = Memory()
+    memory.place, memory.lines = [np.full(places.size, -1) for _ in by_axis], [[] for _ in by_axis]
     for part, one in zip(np.split(places, ends[:-1], axis=dim), tracks, strict=True):
         memory.write(part, one)
     return tuple(
