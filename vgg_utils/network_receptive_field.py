@@ -181,9 +181,8 @@ class _Watcher(TorchDispatchMode):
 
     def place(self) -> str:
         """Return the path of the module that runs now."""
-        return next(
-            (self.names[one] for one in reversed(self.inside) if one in self.names), ""
-        ) or ("the network itself")
+        named = (self.names[one] for one in reversed(self.inside) if one in self.names)
+        return next(named, "") or "the network itself"
 
     def enter(self, tensor: Tensor, tracks: tuple[Track, ...], node: int) -> None:
         memory = self.memory.setdefault(tensor.untyped_storage()._cdata, Memory())
@@ -222,9 +221,7 @@ class _Watcher(TorchDispatchMode):
     def lost(self, why: str) -> tuple[Track, ...]:
         return (unknown(why),) * len(self.sizes)
 
-    def write(
-        self, tensor: Tensor, tracks: tuple[Track, ...], node: int = -1, source: Any = None
-    ) -> None:
+    def write(self, tensor: Tensor, tracks: Any, node: int = -1, source: Any = None) -> None:
         """Let a tensor that was changed in place see something else, and all that share with it.
 
         Without tracks it sees nothing any more. `source` is the tensor that was copied, if so.
@@ -330,18 +327,11 @@ def _axis(track: Track, size: int) -> AxisField:
     empty = wide.low > wide.high
     pixels = np.stack([np.where(empty, -1, wide.low), np.where(empty, -1, wide.high)], axis=1)
     pixels = pixels[track.place]
-    even = wide.spans if track.is_line else None
-    return AxisField(
-        track.width,
-        narrow.width,
-        None if even is None or not even.is_even else even.step / even.period,
-        None if even is None or not even.is_even else even.start,
-        track.aligned,
-        track.whole,
-        track.sized,
-        pixels,
-        sees_all=bool((pixels.reshape(-1, 2) == [0, size - 1]).all()),
-    )
+    even = wide.spans if track.is_line and wide.spans and wide.spans.is_even else None
+    jump, start = (even.step / even.period, even.start) if even else (None, None)
+    flags = track.aligned, track.whole, track.sized
+    sees_all = bool((pixels.reshape(-1, 2) == [0, size - 1]).all())
+    return AxisField(track.width, narrow.width, jump, start, *flags, pixels, sees_all=sees_all)
 
 
 def _named_tensors(value: Any) -> list[tuple[str, Tensor]]:

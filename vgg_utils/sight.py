@@ -342,13 +342,13 @@ def _row(own: Array, count: int) -> tuple[int, int] | None:
     is there, what a circular padding takes from its other end.
     """
     for first in [*np.flatnonzero(own >= 0)[:1], *np.flatnonzero(own == 0)]:
-        step = int(own[first + 1] - own[first]) if own[first + 1 : first + 2] >= 0 else 0
+        step = own[first + 1] - own[first] if (own[first + 1 : first + 2] >= 0).any() else 0
         index = own[first] + step * (np.arange(len(own)) - first)
         inside = (index >= 0) & (index < count)
         beside = own[~inside]
         wrapped = inside.sum() == count and max(first, len(own) - first - count) < count
         if step and np.array_equal(own[inside], index[inside]) and (wrapped or (beside < 0).all()):
-            return int(first), step
+            return int(first), int(step)
     return None
 
 
@@ -431,16 +431,10 @@ def _united(one: Track, other: Track) -> Track:
         place = index.reshape(first.shape)
         one, other = one.picked(pairs // other.count), other.picked(pairs % other.count)
     wide, narrow = one.wide.joined(other.wide), one.narrow.narrower(other.narrow)
-    joined = Track(
-        place,
-        wide,
-        narrow,
-        one.dim,
-        _aligned(one, other),
-        one.whole or other.whole,
-        one.sized or other.sized or wide.spans is None,
-        max(one, other, key=lambda track: (track.whole, track.width)).path,
-    )
+    sized = one.sized or other.sized or wide.spans is None
+    path = max(one, other, key=lambda track: (track.whole, track.width)).path
+    whole, aligned = one.whole or other.whole, _aligned(one, other)
+    joined = Track(place, wide, narrow, one.dim, aligned, whole, sized, path)
     return joined.told_apart()
 
 

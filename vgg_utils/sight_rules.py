@@ -22,6 +22,9 @@ from vgg_utils.sight import Array, Memory, Track, Window, at_places, flat, unite
 Tracks = tuple[Track, ...]
 Lookup = Callable[[Any], Tracks | None]
 Rule = Callable[["Call"], "list[Tracks] | Tracks"]
+Look = Callable[[Array], Array]
+Make = Callable[[int, int, int, Track], Track]
+Groups = list[tuple[list[int], list[int]]]
 RULES: dict[str, Rule] = {}
 QUIET = set[str]()  # operations that only move or name what is there
 # Operations whose results have a map's form alone.
@@ -228,13 +231,7 @@ def line_along(track: Track, dim: int) -> Track:
     return line
 
 
-def slide(
-    call: Call,
-    count: int,
-    make: Callable[[int, int, int, Track], Track],
-    *,
-    over: Sequence[int] = (),
-) -> Tracks:
+def slide(call: Call, count: int, make: Make, *, over: Sequence[int] = ()) -> Tracks:
     """Apply windows along the last `count` dimensions, and look at all elements `over` others.
 
     `make` takes the index among these, the places before and after, and the track.
@@ -324,9 +321,7 @@ def interpolate(call: Call) -> Tracks:
     return slide(call, count, make)
 
 
-def _interpolated(
-    operation: str, ratio: Fraction, corners: bool, size: int | None
-) -> Callable[[Array], Array]:
+def _interpolated(operation: str, ratio: Fraction, corners: bool, size: int | None) -> Look:
     """Return the places that go into each one, within `size` or as if there were no border."""
     top, bottom = ratio.numerator, ratio.denominator
 
@@ -385,9 +380,7 @@ def pad(call: Call) -> Tracks:
 # Pieces
 
 
-def moved(
-    tracks: Tracks, output: Tensor, dim: int, look: Callable[[Array], Array], ratio: Fraction | None
-) -> Tracks:
+def moved(tracks: Tracks, output: Tensor, dim: int, look: Look, ratio: Fraction | None) -> Tracks:
     """Take other elements along one dimension.
 
     A line stays a line where it moves evenly, by `ratio`. What is turned round or about moves as
@@ -580,9 +573,7 @@ def view(call: Call) -> Tracks:
     return tuple(_viewed(track, before, after, groups) for track in call.own())
 
 
-def _viewed(
-    track: Track, before: list[int], after: list[int], groups: list[tuple[list[int], list[int]]]
-) -> Track:
+def _viewed(track: Track, before: list[int], after: list[int], groups: Groups) -> Track:
     place, full, shape = track.place, list(track.place.shape), []
     dim = track.dim
     for old, new in groups:
@@ -601,7 +592,7 @@ def _viewed(
     return replace(track, place=place, dim=own[0] - len(after) if len(own) == 1 else dim)
 
 
-def _groups(before: list[int], after: list[int]) -> list[tuple[list[int], list[int]]]:
+def _groups(before: list[int], after: list[int]) -> Groups:
     """Pair the dimensions of two shapes into the smallest groups of equal product."""
     ends, last, groups = [np.cumprod(shape, dtype=int) for shape in (before, after)], 0, []
     for end in sorted({1, *ends[0]} & {1, *ends[1]}):
