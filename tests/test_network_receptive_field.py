@@ -281,7 +281,10 @@ class Unit(nn.Module):
 
 
 def resnet_50_v1() -> nn.Module:
-    """The stride of a block stands in its last unit, where torchvision has it in the first."""
+    """TF-Slim's: the stride of a block stands in its last unit's 3x3.
+
+    torchvision has it in the next block's first 3x3, and the paper's code in the 1x1 before that.
+    """
     units = []
     for count, stride in ((3, 2), (4, 2), (6, 2), (3, 1)):
         units += [Unit(1) for _ in range(count - 1)] + [Unit(stride)]

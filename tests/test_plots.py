@@ -82,8 +82,6 @@ def test_nothing_to_draw_is_said_in_a_line():
     assert drawn(plots.fields_of_nodes(image, {"all": nodes[-1]})) == {"all": (0, 12, 0, 12)}
     with pytest.raises(ValueError, match="no node to draw"):
         plots.fields_of_nodes(image, {})
-    with pytest.raises(ValueError, match="evenly spaced"):
-        plots.receptive_field_explorer(image, {"own": nodes})
 
 
 def test_network_at_work_shows_its_answer_and_maps_of_every_block():

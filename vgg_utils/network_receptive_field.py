@@ -56,8 +56,8 @@ class AxisField:
     for_this_size: bool
     #: first and last pixel that each element sees of this input: the output's dimensions, of size
     #: 1 where they do not matter, and 2. It is -1 where an element sees none, and then it sees none
-    #: along the other axes either. At a border more may be told, never less: where such elements
-    #: are added to others, and where all have seen the same before
+    #: along the other axes either. More may be told, never less: of what a mask hides, and at a
+    #: border where such elements are added to others, and where all have seen the same before
     pixels: np.ndarray[Any, Any] = attribute(repr=False)
     #: why the field can't be told, with the operation where it was lost; else ""
     unknown: str = ""

@@ -79,9 +79,8 @@ def fields_of_nodes(
 ) -> plt.Figure:
     """Outline on an image what one unit of each map sees, by its widest path.
 
-    `image` has the size that the network was followed with; `nodes` maps a label to a node; the
-    unit is the one that looks nearest to `at`, shares of the height and the width. What sees
-    everything gets the whole image. Raises ValueError as `Node.box` does, and without a node.
+    `image` has the size that the network was followed with; the unit looks nearest to `at`, shares
+    of height and width. What sees everything gets the whole image. ValueError without a node, too.
     """
     if not nodes:
         raise ValueError("no node to draw: give one, such as find(nodes, 'output')")
@@ -137,10 +136,7 @@ def _steps(rows: Sequence[Any], side: int) -> list[list[Any]]:
             found.append([row.name, row.receptive_field, row.jump, row.start, side])
         return found
     even = {node.name: node.axes for node in rows if all(axis.jump for axis in node.axes)}
-    path = next((node.path for node in reversed(rows) if node.name in even), None)
-    if path is None:
-        raise ValueError("no map here has places that are evenly spaced: there's no path to draw")
-    for name in path:
+    for name in next(node.path for node in reversed(rows) if node.name in even):
         seen = {(one.field, one.jump, one.start, one.pixels.size // 2) for one in even[name]}
         if len(seen) > 1:
             raise ValueError(f"{name} sees other fields along its axes: {seen}")
