@@ -80,7 +80,7 @@ def fields_of_nodes(
     """Outline on an image what one unit of each map sees, by its widest path.
 
     `image` has the size that the network was followed with; the unit looks nearest to `at`, shares
-    of height and width. What sees everything gets the whole image. ValueError without a node, too.
+    of the sides; what sees everything gets all. Raises ValueError as `Node.box` does, and for none.
     """
     if not nodes:
         raise ValueError("no node to draw: give one, such as find(nodes, 'output')")
