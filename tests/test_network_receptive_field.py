@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torchvision import models
 
 from vgg_utils.model import VGGNet
-from vgg_utils.network_receptive_field import find, main, network_receptive_field
+from vgg_utils.network_receptive_field import find, main, network_receptive_field, table
 from vgg_utils.receptive_field import receptive_field
 
 CHANNELS = 2
@@ -88,9 +88,9 @@ def step(kind: str, x: torch.Tensor, y: torch.Tensor, n: tuple[int, ...]) -> tor
             return F.interpolate(x, scale_factor=2, mode=mode, align_corners=corners)
         return F.interpolate(x, (1 + n[3] % 20, 1 + n[4] % 20), mode=mode, align_corners=corners)
     if kind == "pad":
-        mode = ["constant", "reflect", "replicate"][n[0] % 3]
+        mode = ["constant", "reflect", "replicate", "circular"][n[0] % 4]
         edges = [n[k] % 3 for k in range(1, 5)]
-        if mode != "reflect" or (max(edges[:2]) < w and max(edges[2:]) < h):
+        if mode in ("constant", "replicate") or (max(edges[:2]) < w and max(edges[2:]) < h):
             return F.pad(x, edges, mode)
     if kind == "slice":
         return x[:, :, n[0] % h :: 1 + n[1] % 3, n[2] % w :: 1 + n[3] % 2]
@@ -108,6 +108,23 @@ def step(kind: str, x: torch.Tensor, y: torch.Tensor, n: tuple[int, ...]) -> tor
         return torch.cat([x, y], 1)
     if kind == "end to end" and x.shape[3] == y.shape[3] and c == y.shape[1]:
         return torch.cat([x, y], 2)
+    if kind == "write" and x.shape[2:] == y.shape[2:]:
+        top, left = n[0] % 3 % h, n[1] % 3 % w
+        made = x.clone() if n[2] % 2 else torch.zeros_like(x)
+        made[:, :, top :: 1 + n[3] % 2, left:] = y.sum(1, keepdim=True)[
+            :, :, : h - top : 1 + n[3] % 2, : w - left
+        ]
+        return made
+    if kind == "change" and x.shape[2:] == y.shape[2:]:
+        made = x.clone()
+        part = made[:, :, n[0] % h :] if n[1] % 2 else made[:, :1].flatten(2)[..., : h * w // 2]
+        if n[2] % 2:
+            part.zero_()
+        elif n[1] % 2:
+            part.add_(y.sum(1, keepdim=True)[:, :, n[0] % h :])
+        else:
+            part.mul_(2)
+        return made
     if kind == "squeeze":
         return (1 + x) * x.mean((2, 3), keepdim=True)  # a border of zeros must not shut it
     if kind == "rows":
@@ -147,7 +164,7 @@ KINDS = [
         "squeeze",
         "rows",
     ),
-    *("tokens", "attention", "windows"),
+    *("tokens", "attention", "windows", "write", "write", "change"),
 ]
 # A map is taken from the last ones, so that graphs are deep; numbers say the rest.
 STEPS = st.lists(
@@ -187,8 +204,8 @@ def check_against_gradient(steps: list[Step], size: tuple[int, int]) -> None:
         return
     with torch.no_grad():
         height, width = graph(torch.ones(1, CHANNELS, *size)).shape[2:]
-    if any("several axes" in axis.unknown for axis in nodes[-1].axes):
-        return  # a map and the same map turned, joined: what a window sees of them is no rectangle
+    if any("differs along" in axis.unknown for axis in nodes[-1].axes):
+        return  # what a window sees of such a map is no rectangle
     assert not any(axis.unknown for axis in nodes[-1].axes)
     shape = (1, CHANNELS, height, width, 2)
     found = [np.broadcast_to(axis.pixels, shape)[0, 0] for axis in nodes[-1].axes]
@@ -264,7 +281,10 @@ class Unit(nn.Module):
 
 
 def resnet_50_v1() -> nn.Module:
-    """The stride of a block stands in its last unit, where torchvision has it in the first."""
+    """TF-Slim's: the stride of a block stands in its last unit's 3x3.
+
+    torchvision has it in the next block's first 3x3, and the paper's code in the 1x1 before that.
+    """
     units = []
     for count, stride in ((3, 2), (4, 2), (6, 2), (3, 1)):
         units += [Unit(1) for _ in range(count - 1)] + [Unit(stride)]
@@ -365,16 +385,202 @@ class Peeks(nn.Module):
         return self.part(x) if x.sum() > 0 else -x
 
 
-class Overwrites(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x + 1
-        y[:, :, :2] = F.avg_pool2d(x, 3, 1, 1)[:, :, :2]
-        return y
+def last_axis(forward: Any, size: int = 12) -> Any:
+    """Return the rows' axis of what a function makes of an image of one channel."""
+
+    class Network(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return forward(x)
+
+    return network_receptive_field(Network(), size, in_channels=1)[-1].axes[0]
 
 
-def test_writing_into_a_part_is_never_silent() -> None:
-    axis = network_receptive_field(Overwrites(), 8)[-1].axes[0]
-    assert "writes into a part" in axis.unknown
+def blur(x: torch.Tensor, kernel: int = 3, mode: str = "constant") -> torch.Tensor:
+    x = F.pad(x, (kernel // 2,) * 4, mode)
+    return F.conv2d(x, weight(1, 1, kernel, kernel, like=x))
+
+
+def written(x: torch.Tensor) -> torch.Tensor:
+    y = torch.zeros_like(x)
+    y[:, :, 1:] = blur(x, 7)[:, :, :-1]
+    return blur(x) + blur(y)
+
+
+def copied(x: torch.Tensor) -> torch.Tensor:
+    return blur(torch.empty_like(x).copy_(blur(x)))
+
+
+def seen_by_a_view(x: torch.Tensor) -> torch.Tensor:
+    y = torch.zeros_like(x)
+    rows = y.view(1, 1, -1)
+    y.add_(blur(blur(x)))
+    return blur(rows.view(x.shape))
+
+
+def blanked(x: torch.Tensor) -> torch.Tensor:
+    y = x.clone()
+    y[:, :, :3] = 0
+    return blur(y)
+
+
+def shifted_channels(x: torch.Tensor) -> torch.Tensor:
+    """Two channels look ahead and back, as in networks that shift frames."""
+    x = blur(x).repeat(1, 3, 1, 1)
+    y = torch.zeros_like(x)
+    y[:, :1, :-1], y[:, 1:2, 1:], y[:, 2:] = x[:, :1, 1:], x[:, 1:2, :-1], x[:, 2:]
+    return F.conv2d(y, weight(1, 3, 3, 3, like=y), padding=1)
+
+
+FOLLOWED = {
+    "circular": (lambda x: blur(blur(blur(x, 3, "circular"), 3, "circular"), 3, "circular"), 7),
+    "circular branch": (lambda x: blur(x) + blur(blur(x, 3, "circular"), 3, "circular"), 5),
+    "reflect": (lambda x: blur(blur(x, 5, "reflect"), 3, "reflect"), 7),
+    "replicate": (lambda x: blur(blur(x, 5, "replicate"), 3, "replicate"), 7),
+    "slice": (written, 9),
+    "copy": (copied, 5),
+    "add in place": (lambda x: blur(x).add_(blur(blur(x))), 5),
+    "view": (seen_by_a_view, 7),
+    "blank": (blanked, 3),
+    "channels": (shifted_channels, 7),
+    "rows of zeros": (lambda x: blur(torch.cat([torch.zeros_like(x[:, :, :2]), x], 2)), 3),
+    "stack": (lambda x: torch.stack(blur(x).unbind(2)[::-1], 2), 3),
+    "strides": (
+        lambda x: blur(torch.as_strided(x.clone(), (1, 1, 9, 12), (144, 144, 12, 1), 24)),
+        3,
+    ),
+    "more": (
+        lambda x: torch.addmm(blur(blur(x))[0, 0], x[0, 0], torch.ones_like(x)[0, 0])[None],
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_what_is_written_into_a_tensor_is_seen(name: str) -> None:
+    forward, field = FOLLOWED[name]
+    axis = last_axis(forward)
+    image = torch.ones(1, 1, 12, 12, dtype=torch.double, requires_grad=True)
+    output = forward(image * 1)
+    told = np.broadcast_to(axis.pixels, (*output.shape, 2))[(0,) * (output.dim() - 2)]
+    for row in range(output.shape[-2]):
+        (gradient,) = torch.autograd.grad(output[..., row, 5].sum(), image, retain_graph=True)
+        rows = gradient.sum((0, 1, 3)).nonzero().ravel().tolist()
+        assert [*told[row, 5]] == ([rows[0], rows[-1]] if rows else [-1, -1]), row
+    assert axis.field == field
+
+
+def put(x: torch.Tensor) -> torch.Tensor:
+    y = torch.zeros_like(x)
+    y[:, :, torch.tensor([3, 5], device=x.device)] = blur(x)[:, :, :2]
+    return blur(y)
+
+
+def scattered(x: torch.Tensor) -> torch.Tensor:
+    places = torch.arange(11, -1, -1, device=x.device).view(1, 1, 12, 1).expand(x.shape)
+    return torch.zeros_like(x).scatter_(2, places, blur(x))
+
+
+def masked(x: torch.Tensor) -> torch.Tensor:
+    y = blur(x)
+    y[torch.ones(x.shape, dtype=torch.bool, device=x.device)] = 0
+    return y
+
+
+def in_a_list(x: torch.Tensor) -> torch.Tensor:
+    y = blur(x)
+    torch._foreach_add_([y], [blur(y)])
+    return y
+
+
+UNKNOWN = {
+    "index_put": put,
+    "scatter": scattered,
+    "index_put_": masked,
+    "_foreach_add_": in_a_list,
+    "squeeze_": lambda x: blur(x).squeeze_(0),
+    "convolution": lambda x: F.conv2d(x, weight(1, 1, 1, 1, like=x), blur(x).mean((0, 2, 3))),
+    "nothing that was followed": torch.zeros_like,
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_cannot_be_followed_is_never_left_out(name: str) -> None:
+    axis = last_axis(UNKNOWN[name])
+    assert name in axis.unknown and axis.field is None
+
+
+def test_output_that_is_given_and_what_goes_round_the_gradient_are_seen() -> None:
+    def given(x: torch.Tensor) -> torch.Tensor:
+        into = blur(blur(x))  # which is overwritten
+        torch.add(blur(x), x, out=into)
+        return into
+
+    assert (last_axis(given).field, last_axis(given).narrowest) == (3, 1)
+    assert last_axis(lambda x: blur(blur(x).data)).field == 5
+
+
+def test_filled_tensor_sees_nothing_any_more() -> None:
+    assert last_axis(lambda x: blur(x).zero_() + x).field == 1
+    assert last_axis(lambda x: blur(x).fill_(1)).unknown
+    assert last_axis(lambda x: blur(x).copy_(torch.ones_like(x)) + x).field == 1
+
+
+def test_network_that_returns_no_tensor_has_an_output_that_is_unknown() -> None:
+    assert "nothing that was followed" in last_axis(lambda x: None).unknown
+    deep = network_receptive_field(Deep(), 8)
+    assert find(deep, "output.a.0").axes[0].field == 3
+
+
+class Deep(nn.Module):
+    def forward(self, x: torch.Tensor) -> Any:
+        return {"a": [F.avg_pool2d(x, 3)], "b": x}
+
+
+@pytest.mark.parametrize("kind", ["roll", "flip", "roll and back"])
+def test_size_counts_where_a_map_is_turned_round_or_about(kind: str) -> None:
+    turns = {
+        "roll": lambda x: torch.roll(blur(x), 3, 2) + x,
+        "flip": lambda x: blur(x).flip(2) + x,
+        "roll and back": lambda x: torch.roll(blur(torch.roll(x, 3, 2)), -3, 2),
+    }
+    axes = [last_axis(turns[kind], size) for size in (16, 32)]
+    assert axes[0].field < axes[1].field
+    assert all((axis.for_this_size, axis.aligned) == (True, None) for axis in axes)
+
+
+def test_branches_that_drift_apart_are_of_one_size() -> None:
+    fields = [
+        last_axis(lambda x: x[:, :, ::2] + x[:, :, : x.shape[2] // 2], size) for size in (8, 16)
+    ]
+    assert [(axis.field, axis.for_this_size) for axis in fields] == [(4, True), (8, True)]
+
+
+def test_squeeze_is_no_narrower_path_than_one_that_outgrows_the_input() -> None:
+    def squeezed(x: torch.Tensor) -> torch.Tensor:
+        x = blur(x, 15)
+        return x * x.mean((2, 3), keepdim=True)
+
+    assert [last_axis(squeezed, size).narrowest for size in (9, 12, 40)] == [15, 15, 15]
+
+
+def test_every_place_may_see_all_before_something_looks_at_the_whole_map() -> None:
+    nodes = network_receptive_field(
+        nn.Sequential(*(nn.AvgPool2d(5, 1, 2) for _ in range(6)), nn.AdaptiveAvgPool2d(1)), 16
+    )
+    told = [(axis.sees_all, axis.is_global) for axis, _ in (node.axes for node in nodes)]
+    # the first place sees 2 more for each pool: 16 and more after the eighth
+    assert told == [(False, False)] * 6 + [(True, True)] * 2
+    wide = network_receptive_field(nn.AvgPool2d(31, 1, 15), 16)[-1].axes[0]
+    assert (wide.sees_all, wide.is_global) == (True, False)
+
+
+def test_table_of_what_is_unknown_global_or_a_single_number_is_printed() -> None:
+    class Loss(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.det(x[0, 0])
+
+    for model in (Loss(), nn.AdaptiveAvgPool2d(1), Strange()):
+        assert "output" in table(network_receptive_field(model, 8))
 
 
 @pytest.mark.parametrize(

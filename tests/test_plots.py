@@ -76,6 +76,14 @@ def test_fields_of_nodes_refuse_places_that_are_not_even():
         plots.fields_of_nodes(np.zeros((12, 12, 3), np.uint8), {"own": node})
 
 
+def test_nothing_to_draw_is_said_in_a_line():
+    nodes = network_receptive_field(torch.nn.AdaptiveAvgPool2d(1), 12)
+    image = np.zeros((12, 12, 3), np.uint8)
+    assert drawn(plots.fields_of_nodes(image, {"all": nodes[-1]})) == {"all": (0, 12, 0, 12)}
+    with pytest.raises(ValueError, match="no node to draw"):
+        plots.fields_of_nodes(image, {})
+
+
 def test_network_at_work_shows_its_answer_and_maps_of_every_block():
     trained = load_trained("A")
     photo = read_image(picture("cat"))

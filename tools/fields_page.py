@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,30 @@ def stages(nodes: Sequence[Node], last: Node) -> list[str]:
     return [*cells.values()]
 
 
-def classifier(name: str) -> list[str]:
+def module(nodes: Sequence[Node]) -> str:
+    """Return the part of a network in which the first of some nodes lies."""
+    return f"`{'.'.join(nodes[0].name.split('.')[:2])}`" if nodes else "–"
+
+
+@cache
+def followed(name: str) -> tuple[list[str], list[str]]:
+    """Return what a classifier's last map sees, and from where on its places see everything."""
     nodes = follow(name)
     last = find(nodes, last_map(name))
+    before = nodes[: nodes.index(last) + 1]
     axis = last.axes[0]
-    names = [node.name for node in nodes if node.axes[0].is_global]
-    place = f"`{'.'.join(names[0].split('.')[:2])}`" if axis.is_global else "–"
-    return [*stages(nodes, last), str(axis.narrowest), number(axis.start), place]
+    at_once = module([node for node in before if node.axes[0].is_global])
+    by_pixels = module([node for node in before if all(one.sees_all for one in node.axes)])
+    fields = [*stages(nodes, last), str(axis.narrowest), number(axis.start)]
+    return fields, [at_once, by_pixels]
+
+
+def classifier(name: str) -> list[str]:
+    return followed(name)[0]
+
+
+def everything(name: str) -> list[str]:
+    return followed(name)[1]
 
 
 def segmenter(name: str) -> list[str]:
@@ -114,7 +132,12 @@ KINDS = {
     "classification": (
         classifier,
         models.list_models(models),
-        [*map(str, JUMPS), "narrowest", "start", "everything from"],
+        [*map(str, JUMPS), "narrowest", "start"],
+    ),
+    "everything": (
+        everything,
+        models.list_models(models),
+        ["looks at the whole map at once from", "every place sees everything from"],
     ),
     "segmentation": (
         segmenter,

@@ -19,7 +19,7 @@ import difflib
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -30,11 +30,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from vgg_utils.configs import layer_configs, positive
-from vgg_utils.sight import Track, unknown
-from vgg_utils.sight_rules import MADE, follow, tensors
+from vgg_utils.sight import Memory, Track, unknown
+from vgg_utils.sight_rules import FILLS, MADE, QUIET, Call, follow, tensors
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,13 @@ class AxisField:
     for_this_size: bool
     #: first and last pixel that each element sees of this input: the output's dimensions, of size
     #: 1 where they do not matter, and 2. It is -1 where an element sees none, and then it sees none
-    #: along the other axes either. At a border more may be told, never less: where such elements
-    #: are added to others, and where all have seen the same before
+    #: along the other axes either. More may be told, never less: of what a mask hides, and at a
+    #: border where such elements are added to others, and where all have seen the same before
     pixels: np.ndarray[Any, Any] = attribute(repr=False)
     #: why the field can't be told, with the operation where it was lost; else ""
     unknown: str = ""
+    #: all places see the whole axis of this input, by `pixels`; it may be so before `is_global`
+    sees_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def network_receptive_field(
         stack.enter_context(watcher.hooked())
         try:
             with watcher:
-                watcher.look_at(image)
+                watcher.enter(image, Track.of_inputs(sizes), -1)
                 result = torch.func.functional_call(model, weights, (image,))
         except (RuntimeError, NotImplementedError, TypeError) as error:
             raise ValueError(
@@ -172,56 +173,101 @@ class _Watcher(TorchDispatchMode):
         self.sizes = sizes
         self.names = {module: name for name, module in model.named_modules()}
         self.inside: list[nn.Module] = []
-        self.seen: Any = WeakTensorKeyDictionary()  # tensor: its tracks and the node it comes from
-        self.written: dict[Any, str] = {}  # storages written in part, with the place
+        self.seen: dict[int, tuple[tuple[Track, ...], int, int]] = {}  # tracks, node, version
+        self.memory: dict[int, Memory] = {}  # by storage, if it sees something
         self.records: list[tuple[str, str, tuple[int, ...], tuple[Track, ...]]] = []
         self.counts: Counter[str] = Counter()  # nodes by the first part of their name
         self.ends: dict[int, list[str]] = {}
 
-    def look_at(self, image: Tensor) -> None:
-        tracks = tuple(
-            Track.of_input(axis, len(self.sizes), n) for axis, n in enumerate(self.sizes)
-        )
-        self.seen[image] = (tracks, -1)
-
     def place(self) -> str:
         """Return the path of the module that runs now."""
-        return next(
-            (self.names[one] for one in reversed(self.inside) if one in self.names), ""
-        ) or ("the network itself")
+        named = (self.names[one] for one in reversed(self.inside) if one in self.names)
+        return next(named, "") or "the network itself"
+
+    def enter(self, tensor: Tensor, tracks: tuple[Track, ...], node: int) -> None:
+        memory = self.memory.setdefault(tensor.untyped_storage()._cdata, Memory())
+        if id(tensor) not in self.seen:
+            memory.tensors.append(tensor)
+        self.seen[id(tensor)] = (tracks, node, memory.version)
 
     def tracks(self, tensor: Any) -> tuple[Track, ...] | None:
-        if not isinstance(tensor, Tensor) or tensor not in self.seen:
+        """Return what a tensor sees, also where it was written by another one's name."""
+        memory = isinstance(tensor, Tensor) and self.memory.get(tensor.untyped_storage()._cdata)
+        if not memory:
             return None
-        tracks: tuple[Track, ...] = self.seen[tensor][0]
-        where = self.written.get(tensor.untyped_storage()._cdata)
-        return tracks if where is None else tuple(unknown(where) for _ in tracks)
+        tracks, node, version = self.seen.get(id(tensor), ((), memory.node, -1))
+        if version == memory.version:
+            return tracks
+        found = self.remembered(tensor).read(_places(tensor))
+        if found is not None:
+            self.enter(tensor, found, memory.node if memory.version else node)
+        return found
+
+    def remembered(self, tensor: Tensor) -> Memory:
+        """Return what the elements of a tensor's storage see."""
+        storage = tensor.untyped_storage()
+        memory = self.memory.setdefault(storage._cdata, Memory())
+        if not memory.place:
+            size = storage.nbytes() // tensor.element_size()
+            memory.place = [np.full(size, -1) for _ in self.sizes]
+            memory.lines = [[] for _ in self.sizes]
+            for one in memory.tensors:
+                tracks, memory.node, _ = self.seen[id(one)]
+                memory.write(_places(one), tracks)
+        if any(one.element_size() != tensor.element_size() for one in memory.tensors):
+            memory.lost = self.lost(f"{self.place()}: memory is read as another type")
+        return memory
+
+    def lost(self, why: str) -> tuple[Track, ...]:
+        return (unknown(why),) * len(self.sizes)
+
+    def write(self, tensor: Tensor, tracks: Any, node: int = -1, source: Any = None) -> None:
+        """Let a tensor that was changed in place see something else, and all that share with it.
+
+        Without tracks it sees nothing any more. `source` is the tensor that was copied, if so.
+        """
+        storage = tensor.untyped_storage()._cdata
+        memory, (own, _, _) = self.memory.get(storage), self.seen.get(id(tensor), ((), 0, 0))
+        pairs = zip(own or tracks, tracks, strict=False)
+        same = own and all(one.wide is new.wide and one.place is new.place for one, new in pairs)
+        alone = memory and not memory.place and [id(one) for one in memory.tensors] == [id(tensor)]
+        if not tracks or not (same or alone):
+            memory, places = self.remembered(tensor), _places(tensor)
+            memory.version, memory.node = memory.version + 1, node
+            if source is not None and source.untyped_storage()._cdata == storage:
+                memory.copy(places, np.broadcast_to(_places(source), places.shape))
+            else:
+                memory.write(places, tracks or None)
+        if tracks:
+            self.enter(tensor, tracks, node)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        outputs = tensors([result])
-        given = [one for one in tensors(args) if self.tracks(one) is not None]
-        operation = func.overloadpacket.__name__.strip("_")
-        if not given or not outputs or operation in MADE:
+        call = Call.of(func, args, kwargs or {}, tensors([result]), self.tracks)
+        others = [one for one in call.sources if not call.changes(one)]
+        if not call.sources or call.operation in MADE or (not others and call.operation in FILLS):
+            for one in filter(self.tracks, call.changed):  # by what sees nothing
+                self.write(one, ())
             return result
-        name = self.named(operation)
-        found = follow(func, args, kwargs or {}, outputs, self.tracks, name)
-        in_place = func._schema.is_mutable and isinstance(args[0], Tensor)
-        if in_place and args[0] is outputs[0] and found.changes:
-            storage = args[0].untyped_storage()
-            others = [one for one in list(self.seen) if one is not args[0] and _share(one, args[0])]
-            if others or args[0].numel() * args[0].element_size() < storage.nbytes():
-                self.written[storage._cdata] = f"{name} writes into a part of a tensor"
-        node = len(self.records)
-        if found.is_step:
+        name = self.named(call.operation)
+        found = follow(call, name)
+        node = self.seen[id(call.sources[0])][1]
+        if call.operation not in QUIET and found:
+            node = len(self.records)
             self.counts[name.partition(" ")[0]] += 1
-            self.records.append((name, operation, tuple(outputs[0].shape), found.tracks[0]))
-        else:
-            node = self.seen[given[0]][1]
-        for output, tracks in zip(outputs, found.tracks, strict=True):
-            self.seen[output] = (tracks, node)
+            form = tuple(call.outputs[0].shape)
+            self.records.append((name, call.operation, form, found[0]))
+        for output, tracks in zip(call.outputs, found, strict=True):
+            if call.changes(output):
+                copied = call.operation == "copy"
+                self.write(output, tracks, node, call.given["src"] if copied else None)
+            else:
+                self.enter(output, tracks, node)
+        for one in call.changed:
+            if not any(one is output for output in call.outputs):
+                self.write(one, self.lost(f"{name}: {func} changes more than it returns"), node)
         return result
 
     def named(self, operation: str) -> str:
@@ -244,8 +290,8 @@ class _Watcher(TorchDispatchMode):
             self.inside.pop()
             path = self.names.get(module)
             for suffix, tensor in _named_tensors(output):
-                if path and tensor in self.seen:
-                    self.ends.setdefault(self.seen[tensor][1], []).append(path + suffix)
+                if path and self.tracks(tensor) is not None:
+                    self.ends.setdefault(self.seen[id(tensor)][1], []).append(path + suffix)
 
         handles = [hooks.register_module_forward_pre_hook(enter)]
         handles.append(hooks.register_module_forward_hook(leave))
@@ -257,22 +303,23 @@ class _Watcher(TorchDispatchMode):
 
     def finish(self, result: Any) -> None:
         """Make nodes of what the network returns."""
-        for suffix, tensor in _named_tensors(result):
-            tracks = self.tracks(tensor)
-            if tracks is not None:
-                self.records.append((f"output{suffix}", "output", tuple(tensor.shape), tracks))
+        lost = self.lost("nothing that was followed leads from the input to what is returned")
+        found: list[tuple[str, Any]] = [*_named_tensors(result)]
+        for suffix, tensor in found or [("", None)]:
+            tracks, shape = self.tracks(tensor) or lost, tuple(getattr(tensor, "shape", ()))
+            self.records.append((f"output{suffix}", "output", shape, tracks))
 
     def nodes(self) -> list[Node]:
         made = []
         for index, (name, operation, shape, tracks) in enumerate(self.records):
             widest = max(tracks, key=lambda track: track.width)
             ends = tuple(end for end in self.ends.get(index, ()) if end != name)
-            axes = tuple(_axis(track) for track in tracks)
+            axes = tuple(_axis(*one) for one in zip(tracks, self.sizes, strict=True))
             made.append(Node(name, operation, shape, axes, widest.names(), ends))
         return made
 
 
-def _axis(track: Track) -> AxisField:
+def _axis(track: Track, size: int) -> AxisField:
     if track.lost:
         none = np.empty((0, 2), int)
         return AxisField(None, None, None, None, None, False, False, none, track.lost)
@@ -280,30 +327,31 @@ def _axis(track: Track) -> AxisField:
     empty = wide.low > wide.high
     pixels = np.stack([np.where(empty, -1, wide.low), np.where(empty, -1, wide.high)], axis=1)
     pixels = pixels[track.place]
-    even = wide.spans if track.is_line else None
-    return AxisField(
-        track.width,
-        narrow.width,
-        None if even is None or not even.is_even else even.step / even.period,
-        None if even is None or not even.is_even else even.start,
-        track.aligned,
-        track.whole,
-        track.sized,
-        pixels,
-    )
+    even = wide.spans if track.is_line and wide.spans and wide.spans.is_even else None
+    jump, start = (even.step / even.period, even.start) if even else (None, None)
+    flags = track.aligned, track.whole, track.sized
+    sees_all = bool((pixels.reshape(-1, 2) == [0, size - 1]).all())
+    return AxisField(track.width, narrow.width, jump, start, *flags, pixels, sees_all=sees_all)
 
 
-def _named_tensors(value: Any) -> Iterator[tuple[str, Tensor]]:
+def _named_tensors(value: Any) -> list[tuple[str, Tensor]]:
+    """Return the tensors in a module's output, each with what to write behind its name."""
     if isinstance(value, Tensor):
-        yield "", value
-    elif isinstance(value, Mapping):
-        yield from ((f".{key}", one) for key, one in value.items() if isinstance(one, Tensor))
+        return [("", value)]
+    parts: Iterable[Any] = ()
+    if isinstance(value, Mapping):
+        parts = value.items()
     elif isinstance(value, list | tuple):
-        yield from ((f".{k}", one) for k, one in enumerate(value) if isinstance(one, Tensor))
+        parts = enumerate(value)
+    return [(f".{key}{rest}", one) for key, part in parts for rest, one in _named_tensors(part)]
 
 
-def _share(one: Tensor, other: Tensor) -> bool:
-    return one.untyped_storage()._cdata == other.untyped_storage()._cdata
+def _places(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """Return where in its storage each element of a tensor stands."""
+    found = np.array(tensor.storage_offset())
+    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        found = found[..., None] + stride * np.arange(size)
+    return found
 
 
 def table(nodes: Sequence[Node]) -> str:
@@ -312,7 +360,7 @@ def table(nodes: Sequence[Node]) -> str:
         f"{'node':40} {'size':>10} {'field':>7} {'least':>6} {'jump':>6} {'start':>7}  aligned"
     ]
     for node in nodes:
-        size = "x".join(map(str, node.shape[2:])) if len(node.shape) > 2 else str(node.shape[-1])
+        size = "x".join(map(str, node.shape[2:] or node.shape[-1:])) or "-"
         rows = [_row(axis) for axis in node.axes]
         for index, row in enumerate(dict.fromkeys(rows)):
             lines.append(f"{node.name if index == 0 else '':40} {size:>10} {row}")

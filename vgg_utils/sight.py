@@ -129,7 +129,7 @@ class Sight:
 
     def narrower(self, other: Sight) -> Sight:
         """Return what each place sees by the path along which it sees less."""
-        if _alike(self.spans, other.spans) is not None or len(other.low) == 1:
+        if _alike(self.spans, other.spans) is not None:
             one, _two = (self, other) if self.width <= other.width else (other, self)
             if len(one.low) == len(self.low):
                 return one
@@ -138,6 +138,8 @@ class Sight:
         low, other_low, high, other_high, less, _ = np.broadcast_arrays(
             self.low, other.low, self.high, other.high, seen[0] <= seen[1], self.low
         )
+        if less.all():  # nowhere by the other path: this one goes on beyond the borders
+            return self
         return Sight(np.where(less, low, other_low), np.where(less, high, other_high), None)
 
 
@@ -147,14 +149,6 @@ def _alike(one: Spans | None, other: Spans | None) -> tuple[Spans, Spans] | None
         return None
     period = math.lcm(one.period, other.period)
     return one.times(period // one.period), other.times(period // other.period)
-
-
-@dataclass(frozen=True)
-class Path:
-    """The node where a path ends, and the path before it."""
-
-    name: str
-    before: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -173,16 +167,17 @@ class Track:
     aligned: bool | None = True
     whole: bool = False  # something has looked at the whole axis
     sized: bool = False  # holds for this size of the input alone
-    path: Path | None = None
+    path: tuple[str, Any] | None = None  # the node where it ends, and the path before that
     lost: str = ""  # why nothing is known
 
     @staticmethod
-    def of_input(axis: int, axes: int, size: int) -> Track:
-        pixels = np.arange(size)
-        sight = Sight(pixels, pixels, Spans(pixels[:1], pixels[:1], 1))
-        shape = [1] * (axes + 2)
-        shape[axis + 2] = size
-        return Track(pixels.reshape(shape), sight, sight, axis - axes)
+    def of_inputs(sizes: Sequence[int]) -> tuple[Track, ...]:
+        found = []
+        for axis, size in enumerate(sizes, -len(sizes)):
+            pixels = np.arange(size)
+            sight = Sight(pixels, pixels, Spans(pixels[:1], pixels[:1], 1))
+            found.append(Track(_line(len(sizes) + 2, axis, size), sight, sight, axis))
+        return tuple(found)
 
     @property
     def width(self) -> int:
@@ -201,15 +196,17 @@ class Track:
         return on_dim and size == self.count and bool((self.place.ravel() == np.arange(size)).all())
 
     def names(self) -> tuple[str, ...]:
-        found, path = [], self.path
+        found, path = list[str](), self.path
         while path is not None:
-            found.append(path.name)
-            path = path.before
-        return tuple(reversed(found))
+            name, path = path
+            found.insert(0, name)
+        return tuple(found)
 
-    def via(self, name: str) -> Track:
-        """Return the track with a node at the end of its path."""
-        return replace(self, path=Path(name, self.path))
+    def ended(self, name: str | None, dims: int) -> Track:
+        """Return the track with a node at the end of its path, if any, in a tensor of `dims`."""
+        more = 0 if self.lost else dims - self.place.ndim
+        place = self.place.reshape((1,) * more + self.place.shape)
+        return replace(self, place=place, path=(name, self.path) if name else self.path)
 
     def varies(self, dim: int) -> bool:
         return -dim <= self.place.ndim and self.place.shape[dim] > 1
@@ -302,6 +299,118 @@ def unknown(why: str) -> Track:
     return Track(np.zeros(0, int), nothing, nothing, -1, None, lost=why)
 
 
+def gathered(place: Array, lines: Sequence[Track]) -> Track:
+    """Return what elements see that were taken from the places of several lines.
+
+    `place` counts through the lines, one after the other; -1 sees nothing, and some must see. Where
+    one line goes on evenly, what lies beside it is a border, as padding is.
+    """
+    place = flat(place)
+    starts = np.cumsum([0, *(line.count for line in lines)])
+    used = np.unique(np.searchsorted(starts, np.unique(place[place >= 0]), side="right") - 1)
+    there = [lines[k] for k in used]
+    widest = max(there, key=lambda track: track.width)
+    along = [dim - place.ndim for dim, size in enumerate(place.shape) if size > 1]
+    whole = all(track.whole for track in there) and bool((place >= 0).all())
+    dim = along[0] if len(along) == 1 else max(widest.dim, -place.ndim)
+    if len(there) == len(along) == 1:
+        own = np.where(place < 0, -1, place - starts[used[0]]).ravel()
+        row = _row(own, widest.count)
+        if row is not None:
+            first, step = row
+            look = at_places(lambda places: own[first] + step * (places - first))
+            line = replace(widest, place=_line(place.ndim, dim, 1), dim=dim, whole=whole)
+            exact = at_places(lambda places: own[places])
+            return line.through(look, len(own), Fraction(step), exact=exact)
+    nothing = Sight(np.array([NONE]), np.array([-NONE]), None)
+    wide = end_to_end([*(line.wide for line in lines), nothing])
+    narrow = end_to_end([*(line.narrow for line in lines), nothing])
+    chosen, index = np.unique(np.where(place < 0, starts[-1], place), return_inverse=True)
+    track = Track(index.reshape(place.shape), wide, narrow, dim, None, whole, True, widest.path)
+    return track.picked(chosen).told_apart()
+
+
+def end_to_end(sights: Sequence[Sight]) -> Sight:
+    low, high = (np.concatenate([getattr(one, end) for one in sights]) for end in ("low", "high"))
+    return Sight(low, high, None)
+
+
+def _row(own: Array, count: int) -> tuple[int, int] | None:
+    """Return the first of places that go on evenly along a line, and by which steps, or None.
+
+    Beside them lies what would be beyond the line: nothing, which is -1, or, where the whole line
+    is there, what a circular padding takes from its other end.
+    """
+    for first in [*np.flatnonzero(own >= 0)[:1], *np.flatnonzero(own == 0)]:
+        step = own[first + 1] - own[first] if (own[first + 1 : first + 2] >= 0).any() else 0
+        index = own[first] + step * (np.arange(len(own)) - first)
+        inside = (index >= 0) & (index < count)
+        beside = own[~inside]
+        wrapped = inside.sum() == count and max(first, len(own) - first - count) < count
+        if step and np.array_equal(own[inside], index[inside]) and (wrapped or (beside < 0).all()):
+            return int(first), int(step)
+    return None
+
+
+class Memory:
+    """What the elements of a piece of memory see, which several tensors may share."""
+
+    def __init__(self) -> None:
+        self.tensors: list[Any] = []  # that lie in it
+        self.place: list[Array] = []  # for each axis, of each element; empty before it is asked for
+        self.lines: list[list[Track]] = []
+        self.lost: tuple[Track, ...] = ()
+        self.version, self.node = 0, -1  # how often it was written, and by which node
+
+    def write(self, at: Array, tracks: Sequence[Track] | None) -> None:
+        """Let the elements `at`, in a tensor's form, see what its elements do."""
+        if tracks and tracks[0].lost:
+            self.lost = tuple(tracks)
+        for axis, lines in enumerate(self.lines if not self.lost else ()):
+            place, start, track = self.place[axis], 0, tracks[axis] if tracks else None
+            if track is None:
+                place[at] = -1
+                continue
+            for line in lines:
+                if line.wide is track.wide and line.narrow is track.narrow:
+                    break
+                start += line.count
+            else:
+                lines.append(track)
+            place[at] = np.broadcast_to(track.place, at.shape) + start
+
+    def copy(self, at: Array, source: Array) -> None:
+        for place in self.place:
+            place[at] = place[source]
+
+    def read(self, at: Array) -> tuple[Track, ...] | None:
+        """Return what the elements `at` see, a place by all its channels; None if it is nothing."""
+        places, there = [place[at] for place in self.place], self.place[0][at] >= 0
+        if self.lost or not there.any():
+            return self.lost or None
+        plain = [_plain(place) for place in places]
+        if np.array_equal(np.broadcast_to(sum(place < 0 for place in plain) == 0, at.shape), there):
+            places = plain  # what sees nothing does so along one axis
+        found: list[Track] = []
+        axes = len(places)
+        usual = all(line.dim == k - axes for k, lines in enumerate(self.lines) for line in lines)
+        for place, lines in zip(places, self.lines, strict=True):
+            channels = [flat(place)]
+            if usual and place.ndim == axes + 2 and channels[0].shape[1] > 1:
+                place = np.unique(channels[0], axis=1)
+                channels = [one for one in np.split(place, place.shape[1], 1) if (one >= 0).any()]
+            found += united([gathered(one, lines)] for one in channels)
+        return tuple(found)
+
+
+def _plain(place: Array) -> Array:
+    """Return the same with size 1 along the dimensions where only what sees nothing differs."""
+    for dim in range(place.ndim):
+        most = place.max(dim, keepdims=True)
+        place = most if ((place == most) | (place < 0)).all() else place
+    return place
+
+
 def united(several: Iterable[Sequence[Track]]) -> tuple[Track, ...]:
     """Return what elements see that are made of the elements of several tensors, place by place.
 
@@ -315,30 +424,17 @@ def _united(one: Track, other: Track) -> Track:
         return one if one.lost else other
     if other.place.size > one.place.size:
         one, other = other, one
-    sights = [(one.wide, one.narrow), (other.wide, other.narrow)]
     first, second = np.broadcast_arrays(one.place, other.place)
-    if other.count == 1 or np.array_equal(first, second):
-        place = one.place
-    else:  # pairs of places are the places now
+    place = one.place
+    if other.count > 1 and not np.array_equal(first, second):  # pairs of places are the places now
         pairs, index = np.unique(first * other.count + second, return_inverse=True)
         place = index.reshape(first.shape)
-        own = pairs // other.count, pairs % other.count
-        sights = [
-            (wide.picked(k), narrow.picked(k))
-            for (wide, narrow), k in zip(sights, own, strict=True)
-        ]
-    (wide, narrow), (wide_2, narrow_2) = sights
-    wide, narrow = wide.joined(wide_2), narrow.narrower(narrow_2)
-    joined = Track(
-        place,
-        wide,
-        narrow,
-        one.dim,
-        _aligned(one, other),
-        one.whole or other.whole,
-        one.sized or other.sized,
-        max(one, other, key=lambda track: (track.whole, track.width)).path,
-    )
+        one, other = one.picked(pairs // other.count), other.picked(pairs % other.count)
+    wide, narrow = one.wide.joined(other.wide), one.narrow.narrower(other.narrow)
+    sized = one.sized or other.sized or wide.spans is None
+    path = max(one, other, key=lambda track: (track.whole, track.width)).path
+    whole, aligned = one.whole or other.whole, _aligned(one, other)
+    joined = Track(place, wide, narrow, one.dim, aligned, whole, sized, path)
     return joined.told_apart()
 
 

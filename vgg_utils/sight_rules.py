@@ -6,7 +6,8 @@ unknown; it is never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -16,38 +17,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgg_utils.sight import NONE, Array, Sight, Track, Window, at_places, flat, united, unknown
+from vgg_utils.sight import Array, Memory, Track, Window, at_places, flat, united, unknown
 
 Tracks = tuple[Track, ...]
 Lookup = Callable[[Any], Tracks | None]
 Rule = Callable[["Call"], "list[Tracks] | Tracks"]
+Look = Callable[[Array], Array]
+Make = Callable[[int, int, int, Track], Track]
+Groups = list[tuple[list[int], list[int]]]
 RULES: dict[str, Rule] = {}
 QUIET = set[str]()  # operations that only move or name what is there
 # Operations whose results have a map's form alone.
 MADE = {f"{kind}_like" for kind in ("empty", "full", "ones", "rand", "randn", "zeros")}
 MADE |= {f"new_{kind}" for kind in ("empty", "empty_strided", "full", "ones", "zeros")}
-
-
-class Found(NamedTuple):
-    """What an operation does: the tracks of each output; does it look further; is it a step?"""
-
-    tracks: list[Tracks]
-    changes: bool
-    is_step: bool
+FILLS = {"copy", "fill", "zero"}  # nothing is left of what they write over
 
 
 class Call(NamedTuple):
-    """An operation with its arguments by name, its outputs, and how to look up what tensors see."""
+    """An operation with its arguments by name and what it returns, and what tensors see."""
 
+    func: Any
     operation: str
     given: dict[str, Any]
     outputs: list[Tensor]
+    changed: list[Tensor]  # in place
     tracks: Lookup
-    where: str
+
+    @staticmethod
+    def of(func: Any, args: Any, kwargs: Any, outputs: list[Tensor], tracks: Lookup) -> Call:
+        name, arguments = func.overloadpacket.__name__, func._schema.arguments
+        given = {one.name: one.default_value for one in arguments}
+        given |= {**dict(zip(given, args, strict=False)), **kwargs}
+        changed = [one for one in arguments if one.alias_info and one.alias_info.is_write]
+        several = tensors(given[one.name] for one in changed)
+        given = {one.name: given[one.name] for one in arguments if not one.is_out}
+        plain = name.removesuffix("_") if changed else name
+        return Call(func, plain.lstrip("_"), given, outputs, several, tracks)
+
+    @property
+    def sources(self) -> list[Tensor]:
+        """The arguments that see something."""
+        return [one for one in tensors(self.given.values()) if self.tracks(one) is not None]
 
     @property
     def source(self) -> Tensor:
         return next(iter(self.given.values()))
+
+    def changes(self, tensor: Tensor) -> bool:
+        return any(tensor is one for one in self.changed)
 
     def own(self) -> Tracks:
         """Return the tracks of the first argument; raises Lost if it has none."""
@@ -70,40 +87,36 @@ def rule(*operations: str, quiet: bool = False) -> Callable[[Rule], Rule]:
     return enter
 
 
-def follow(
-    func: Any,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    outputs: list[Tensor],
-    tracks: Lookup,
-    where: str,
-) -> Found:
-    """Return what the outputs of an operation see; at least one argument sees something."""
-    name = func.overloadpacket.__name__
-    plain = name.removesuffix("_") if func._schema.is_mutable else name
-    plain = plain.lstrip("_")
-    names = [argument.name for argument in func._schema.arguments]
-    given = {**{a.name: a.default_value for a in func._schema.arguments if a.has_default_value()}}
-    given = {**dict.fromkeys(names), **given, **dict(zip(names, args, strict=False)), **kwargs}
-    call = Call(plain, given, outputs, tracks, where)
-    sources = [one for one in tensors(given.values()) if tracks(one) is not None]
-    lost = [track for one in sources for track in tracks(one) or () if track.lost]
+def follow(call: Call, where: str) -> list[Tracks]:
+    """Return what each output of an operation sees; at least one argument sees something."""
+    plain, sources, lookup, asked = call.operation, call.sources, call.tracks, set[int]()
+
+    def tracks(tensor: Any) -> Tracks | None:
+        asked.add(id(tensor))
+        return lookup(tensor)
+
+    call = call._replace(tracks=tracks)
+    seen = [track for one in sources for track in lookup(one) or ()]
     try:
-        if lost:
-            found: Any = (lost[0],) * len(tracks(sources[0]) or ())
+        if lost := [track for track in seen if track.lost]:
+            found: Any = (lost[0],) * (len(seen) // len(sources))
+        elif call.changed and plain in ("squeeze", "as_strided"):
+            raise Lost("changes a tensor's form in place")
         elif plain in RULES:
             found = RULES[plain](call)
-        elif works_by_element(func, plain):
+            if not {id(one) for one in sources if one.numel()} <= asked:
+                raise Lost("takes a map as something else than is known of it")
+        elif works_by_element(call.func, plain):
             found = together(call)
         else:
             raise Lost("is not known")
     except Lost as why:
-        found = tuple(unknown(f"{where}: {func} {why}") for _ in tracks(sources[0]) or ())
-    by_output = found if isinstance(found, list) else [found] * len(outputs)
-    is_step = plain not in QUIET
-    if is_step:
-        by_output = [tuple(track.via(where) for track in each) for each in by_output]
-    return Found(by_output, is_step and len(sources) > 1, is_step)
+        found = (unknown(f"{where}: {call.func} {why}"),) * (len(seen) // len(sources))
+    by_output = found if isinstance(found, list) else [found] * len(call.outputs)
+    return [
+        tuple(track.ended(None if plain in QUIET else where, output.dim()) for track in each)
+        for each, output in zip(by_output, call.outputs, strict=True)
+    ]
 
 
 def works_by_element(func: Any, plain: str) -> bool:
@@ -150,18 +163,19 @@ def as_it_is(call: Call) -> Tracks:
 
 @rule("as_strided", quiet=True)
 def restrided(call: Call) -> Tracks:
-    """Give the elements another order in memory; not others, and no other form."""
-    if call.outputs[0].numel() != call.source.numel() or list(call.given["size"]) != list(
-        call.source.shape
-    ):
-        raise Lost("takes elements by their place in memory")
-    return call.own()
+    """Take elements by their place in memory."""
+    call.own()
+    tracks = call.tracks(call.outputs[0])
+    if tracks is None:
+        raise Lost("takes elements that see nothing")
+    return tracks
 
 
-@rule("copy")
+@rule("copy", "fill")
 def overwritten(call: Call) -> Tracks:
     """An element of the second argument takes the place of one of the first."""
-    tracks = call.tracks(call.given["src"])
+    call.tracks(call.source)
+    tracks = call.tracks(call.given["src" if call.operation == "copy" else "value"])
     if tracks is None:
         raise Lost("writes what is no map into one")
     return tracks
@@ -213,27 +227,24 @@ def line_along(track: Track, dim: int) -> Track:
     """Return a track with its line along a dimension, or raise Lost."""
     line = track.along(dim)
     if line is None:
-        raise Lost("slides along a dimension that holds several axes of the input")
+        raise Lost("slides along one dimension of a map that differs along others, too")
     return line
 
 
-def lengths(call: Call, dim: int) -> tuple[int, int]:
-    """Return the places before and after along a dimension."""
-    return call.source.shape[dim], call.outputs[0].shape[dim]
-
-
-def slide(call: Call, count: int, make: Callable[[int, int, int, Track], Track]) -> Tracks:
-    """Apply windows along the last `count` dimensions.
+def slide(call: Call, count: int, make: Make, *, over: Sequence[int] = ()) -> Tracks:
+    """Apply windows along the last `count` dimensions, and look at all elements `over` others.
 
     `make` takes the index among these, the places before and after, and the track.
     """
     found = []
     for track in call.own():
+        track = track.over(over)
         # a single place has lain along a dimension, which may have been joined with others since
         alone = track.dim if track.count == 1 and call.source.shape[track.dim] == 1 else None
         dims = [dim for dim in range(-count, 0) if track.varies(dim) or dim == alone]
         for dim in dims:
-            track = make(dim + count, *lengths(call, dim), line_along(track, dim))
+            sizes = call.source.shape[dim], call.outputs[0].shape[dim]
+            track = make(dim + count, *sizes, line_along(track, dim))
         found.append(track)
     return tuple(found)
 
@@ -243,28 +254,26 @@ def convolution(call: Call) -> Tracks:
     weight = call.given["weight"]
     if call.tracks(weight) is not None:
         raise Lost("takes its weights from a map")
-    count = weight.dim() - 2
-    sizes = windows(call, count, weight.shape[2:])
-
-    def make(axis: int, _: int, places: int, track: Track) -> Track:
-        stride = sizes[axis][1]
-        if call.given["transposed"]:
-            return track.through(transposed_window(*sizes[axis]), places, Fraction(1, stride))
-        return track.through(window(*sizes[axis]), places, Fraction(stride))
-
-    return tuple(track.over([-count - 1]) for track in slide(call, count, make))
+    return windowed(call, weight.dim() - 2, weight.shape[2:], over=[1 - weight.dim()])
 
 
 @rule(*(f"{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)))
 @rule(*(f"max_pool{n}d_with_indices" for n in (2, 3)))
 def pool(call: Call) -> Tracks:
     count = int(call.operation.partition("pool")[2][0])
-    sizes = windows(call, count, each(call.given["kernel_size"], count))
+    return windowed(call, count, each(call.given["kernel_size"], count))
+
+
+def windowed(call: Call, count: int, kernel: Sequence[int], *, over: Sequence[int] = ()) -> Tracks:
+    sizes = windows(call, count, kernel)
 
     def make(axis: int, _: int, places: int, track: Track) -> Track:
-        return track.through(window(*sizes[axis]), places, Fraction(sizes[axis][1]))
+        stride = sizes[axis][1]
+        if call.given.get("transposed"):
+            return track.through(transposed_window(*sizes[axis]), places, Fraction(1, stride))
+        return track.through(window(*sizes[axis]), places, Fraction(stride))
 
-    return slide(call, count, make)
+    return slide(call, count, make, over=over)
 
 
 @rule(*(f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)))
@@ -294,10 +303,8 @@ def interpolate(call: Call) -> Tracks:
     count = int(call.operation[-2])
     factors = call.given.get("scale_factors")
     if factors is None:
-        names = [
-            name for name in ("scales_d", "scales_h", "scales_w", "scales") if name in call.given
-        ]
-        factors = [call.given[name] for name in names][-count:]
+        names = ("scales_d", "scales_h", "scales_w", "scales")
+        factors = [call.given[name] for name in names if name in call.given][-count:]
 
     def make(axis: int, before: int, after: int, track: Track) -> Track:
         corners = bool(call.given.get("align_corners"))
@@ -314,9 +321,7 @@ def interpolate(call: Call) -> Tracks:
     return slide(call, count, make)
 
 
-def _interpolated(
-    operation: str, ratio: Fraction, corners: bool, size: int | None
-) -> Callable[[Array], Array]:
+def _interpolated(operation: str, ratio: Fraction, corners: bool, size: int | None) -> Look:
     """Return the places that go into each one, within `size` or as if there were no border."""
     top, bottom = ratio.numerator, ratio.denominator
 
@@ -338,27 +343,21 @@ def _interpolated(
     return look
 
 
-@rule("pixel_shuffle")
+@rule("pixel_shuffle", "pixel_unshuffle")
 def pixel_shuffle(call: Call) -> Tracks:
-    factor = call.given["upscale_factor"]
-    look = at_places(lambda places: places // factor)
-    return slide(call, 2, lambda _, __, n, track: track.through(look, n, Fraction(1, factor)))
-
-
-@rule("pixel_unshuffle")
-def pixel_unshuffle(call: Call) -> Tracks:
-    factor = call.given["downscale_factor"]
-    look = window(factor, factor, 0)
-    return slide(call, 2, lambda _, __, n, track: track.through(look, n, Fraction(factor)))
+    factor = call.given.get("upscale_factor")
+    look, ratio = at_places(lambda places: places // factor), Fraction(1, factor or 1)
+    if factor is None:
+        ratio = Fraction(call.given["downscale_factor"])
+        look = window(int(ratio), int(ratio), 0)
+    return slide(call, 2, lambda _, __, places, track: track.through(look, places, ratio))
 
 
 # Borders
 
 
-@rule(
-    "constant_pad_nd",
-    *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)),
-)
+@rule("constant_pad_nd")
+@rule(*(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)))
 def pad(call: Call) -> Tracks:
     before_and_after = call.given.get("pad") or call.given["padding"]
     count = len(before_and_after) // 2
@@ -366,16 +365,14 @@ def pad(call: Call) -> Tracks:
     def make(axis: int, before: int, after: int, track: Track) -> Track:
         moved = before_and_after[2 * (count - 1 - axis)]
 
-        def look(places: Array) -> Array:
-            return places - moved
-
         def bordered(places: Array) -> Array:
             seen = places - moved
             if "reflection" in call.operation:
                 return before - 1 - np.abs(before - 1 - np.abs(seen))
             return seen.clip(0, before - 1) if "replication" in call.operation else seen
 
-        return track.through(at_places(look), after, Fraction(1), exact=at_places(bordered))
+        look = at_places(lambda places: places - moved)
+        return track.through(look, after, Fraction(1), exact=at_places(bordered))
 
     return slide(call, count, make)
 
@@ -383,16 +380,17 @@ def pad(call: Call) -> Tracks:
 # Pieces
 
 
-def moved(
-    tracks: Tracks, output: Tensor, dim: int, look: Callable[[Array], Array], ratio: Fraction | None
-) -> Tracks:
+def moved(tracks: Tracks, output: Tensor, dim: int, look: Look, ratio: Fraction | None) -> Tracks:
     """Take other elements along one dimension.
 
-    A line stays a line where it moves evenly, by `ratio`.
+    A line stays a line where it moves evenly, by `ratio`. What is turned round or about moves as
+    far as the size of the map says: nothing is aligned with it any more.
     """
     dim = from_right(dim, output)
     places, found = output.shape[dim], []
     for track in tracks:
+        if track.varies(dim) and (ratio is None or ratio < 0):
+            track = replace(track, sized=True, aligned=None)
         if ratio is not None and track.is_line and track.dim == dim and track.count > 1:
             track = track.through(at_places(look), places, ratio)
         elif track.varies(dim):
@@ -409,7 +407,7 @@ def piece(call: Call) -> Tracks:
     return moved(own, output, dim, lambda places: start + step * places, Fraction(step))
 
 
-@rule("split", "split_with_sizes", "unsafe_split", "chunk", "unbind_copy")
+@rule("split", "split_with_sizes", "unsafe_split", "chunk")
 def pieces(call: Call) -> list[Tracks]:
     dim, found, start = call.given["dim"], [], 0
     for output in call.outputs:
@@ -434,10 +432,7 @@ def roll(call: Call) -> Tracks:
         raise Lost("rolls over all dimensions at once")
     for dim, shift in zip(call.given["dims"], call.given["shifts"], strict=True):
         size = call.source.shape[dim]
-
-        def look(places: Array, shift: int = shift, size: int = size) -> Array:
-            return (places - shift) % size
-
+        look = partial(lambda shift, size, places: (places - shift) % size, shift, size)
         tracks = moved(tracks, call.outputs[0], dim, look, None)
     return tracks
 
@@ -449,74 +444,42 @@ def concatenate(call: Call) -> Tracks:
     dim = from_right(call.given["dim"], joined[0])
     known = [call.tracks(one) for one in joined]
     there = [one for one in known if one is not None]
-    by_axis = list(zip(*there, strict=True))
-    is_axis = any(
-        track.varies(dim) or (track.dim == dim and not track.whole)
-        for axis in by_axis
-        for track in axis
-    )
-    found: list[Track] = []
-    for index, axis in enumerate(by_axis):
-        alike = len(there) == len(known) and all(same_sight(axis[0], other) for other in axis)
-        if not is_axis or (alike and not axis[0].varies(dim)):
-            found += united([track] for track in axis)
-        else:
-            tracks = [None if one is None else one[index] for one in known]
-            found.append(end_to_end(joined, tracks, dim))
-    return tuple(found)
-
-
-def same_sight(one: Track, other: Track) -> bool:
-    """Do the elements of two tensors see the same along an axis, place by place?"""
-    pairs = [(one.place, other.place)]
-    for a, b in ((one.wide, other.wide), (one.narrow, other.narrow)):
-        pairs += [(a.low, b.low), (a.high, b.high)]
-    return all(np.array_equal(a, b) for a, b in pairs)
-
-
-def end_to_end(joined: Sequence[Tensor], tracks: Sequence[Track | None], dim: int) -> Track:
-    there = [track for track in tracks if track is not None]
-    none = Sight(np.array([NONE]), np.array([-NONE]), None)
-    lines: list[list[Sight]] = [[], []]
-    shapes, before = [], 0
-    for tensor, track in zip(joined, tracks, strict=True):
-        place = np.zeros([1] * tensor.dim(), int) if track is None else track.place
-        shape = [1] * tensor.dim()
-        shape[dim] = tensor.shape[dim]
-        shapes.append(np.broadcast_to(place, np.broadcast_shapes(place.shape, shape)) + before)
-        sights = (none, none) if track is None else (track.wide, track.narrow)
-        for line, sight in zip(lines, sights, strict=True):
-            line.append(sight)
-        before += len(sights[0].low)
-    full = [max(sizes) for sizes in zip(*(shape.shape for shape in shapes), strict=True)]
-    parts = [
-        np.broadcast_to(
-            shape, [*full[: dim + len(full)], shape.shape[dim], *full[dim + len(full) + 1 :]]
-        )
-        for shape in shapes
+    along = [
+        track.varies(dim) or (track.dim == dim and not track.whole) for track in sum(there, ())
     ]
-    wide, narrow = (
-        Sight(np.concatenate([s.low for s in line]), np.concatenate([s.high for s in line]), None)
-        for line in lines
-    )
-    widest = max(there, key=lambda track: track.width)
-    return replace(
-        widest,
-        place=np.concatenate(parts, axis=dim),
-        wide=wide,
-        narrow=narrow,
-        dim=dim,
-        aligned=None,
-        sized=True,
-        whole=all(track.whole for track in there) and len(there) == len(tracks),
+    return end_to_end(joined, known, dim) if any(along) else united(there)
+
+
+def alike(axis: Sequence[Track], dim: int) -> bool:
+    """Do the elements of several tensors see the same, place by place, and along `dim` too?"""
+    seen = [[t.place, t.wide.low, t.wide.high, t.narrow.low, t.narrow.high] for t in axis]
+    same = all(np.array_equal(a, b) for one in seen for a, b in zip(seen[0], one, strict=True))
+    return same and not axis[0].varies(dim)
+
+
+def end_to_end(joined: Sequence[Tensor], tracks: Sequence[Tracks | None], dim: int) -> Tracks:
+    """Put places one after the other along a dimension."""
+    ends = np.cumsum([tensor.shape[dim] for tensor in joined])
+    full = [*joined[0].shape]
+    full[dim] = ends[-1]
+    places = np.arange(math.prod(full)).reshape(full)
+    by_axis = [*zip(*filter(None, tracks), strict=True)]
+    memory = Memory()
+    memory.place, memory.lines = [np.full(places.size, -1) for _ in by_axis], [[] for _ in by_axis]
+    for part, one in zip(np.split(places, ends[:-1], axis=dim), tracks, strict=True):
+        memory.write(part, one)
+    return tuple(
+        united([one] for one in axis)[0] if None not in tracks and alike(axis, dim) else end
+        for axis, end in zip(by_axis, memory.read(places) or (), strict=True)
     )
 
 
 @rule("stack")
 def stack(call: Call) -> Tracks:
-    dim = from_right(call.given["dim"], call.outputs[0])
-    known = filter(None, map(call.tracks, call.given["tensors"]))
-    return tuple(opened(track, dim) for track in united(known))
+    dim, joined = from_right(call.given["dim"], call.outputs[0]), call.given["tensors"]
+    known = [call.tracks(one) for one in joined]
+    tracks = [one and tuple(opened(track, dim) for track in one) for one in known]
+    return end_to_end([one.unsqueeze(dim) for one in joined], tracks, dim)
 
 
 # Form
@@ -552,21 +515,25 @@ def squeeze(call: Call) -> Tracks:
     return tracks
 
 
-@rule("select")
-def select(call: Call) -> Tracks:
+@rule("select", "unbind")
+def select(call: Call) -> list[Tracks]:
+    """Take one of the elements along a dimension, or each of them; it is gone then."""
     dim = from_right(call.given["dim"], call.source)
-    index = call.given["index"] % call.source.shape[dim]
-    chosen = []
-    for track in call.own():
-        if track.varies(dim):
-            place = track.place.take([index], axis=dim)
-            if place.size == 1:  # one place is left of the line
-                left = track.picked(place.ravel())
-                track = replace(left, place=np.zeros_like(place), sized=True)
-            else:
-                track = replace(track, place=place)
-        chosen.append(closed(track, dim))
-    return tuple(chosen)
+    several, size = range(len(call.outputs)), call.source.shape[dim]
+    return [
+        tuple(closed(chosen(track, dim, index % size), dim) for track in call.own())
+        for index in ([call.given["index"]] if call.operation == "select" else several)
+    ]
+
+
+def chosen(track: Track, dim: int, index: int) -> Track:
+    if not track.varies(dim):
+        return track
+    place = track.place.take([index], axis=dim)
+    if place.size > 1:
+        return replace(track, place=place)
+    # one place is left of the line
+    return replace(track.picked(place.ravel()), place=np.zeros_like(place), sized=True)
 
 
 @rule("permute", "transpose", "t", "numpy_T", quiet=True)
@@ -586,24 +553,15 @@ def permute(call: Call) -> Tracks:
 
 
 @rule("expand", quiet=True)
-def expand(call: Call) -> Tracks:
-    more = call.outputs[0].dim() - call.source.dim()
-    return tuple(
-        replace(track, place=track.place.reshape([1] * more + list(track.place.shape)))
-        for track in call.own()
-    )
-
-
 @rule("repeat")
 def repeat(call: Call) -> Tracks:
-    more = call.outputs[0].dim() - call.source.dim()
     found = []
     for track in call.own():
-        place = track.place.reshape([1] * more + list(track.place.shape))
-        times = [
-            count if place.shape[dim] > 1 else 1 for dim, count in enumerate(call.given["repeats"])
-        ]
-        found.append(replace(track, place=np.tile(place, times)))
+        track = track.ended(None, call.outputs[0].dim())
+        shape = track.place.shape
+        times = call.given.get("repeats") or [1] * len(shape)
+        times = [count if size > 1 else 1 for count, size in zip(times, shape, strict=True)]
+        found.append(replace(track, place=np.tile(track.place, times)))
     return tuple(found)
 
 
@@ -615,9 +573,7 @@ def view(call: Call) -> Tracks:
     return tuple(_viewed(track, before, after, groups) for track in call.own())
 
 
-def _viewed(
-    track: Track, before: list[int], after: list[int], groups: list[tuple[list[int], list[int]]]
-) -> Track:
+def _viewed(track: Track, before: list[int], after: list[int], groups: Groups) -> Track:
     place, full, shape = track.place, list(track.place.shape), []
     dim = track.dim
     for old, new in groups:
@@ -636,25 +592,13 @@ def _viewed(
     return replace(track, place=place, dim=own[0] - len(after) if len(own) == 1 else dim)
 
 
-def _groups(before: list[int], after: list[int]) -> list[tuple[list[int], list[int]]]:
+def _groups(before: list[int], after: list[int]) -> Groups:
     """Pair the dimensions of two shapes into the smallest groups of equal product."""
-    groups, i, j = [], 0, 0
-    while i < len(before) or j < len(after):
-        old: list[int] = []
-        new: list[int] = []
-        left = right = 1
-        while not old or not new or left != right:
-            if (i < len(before) and (left <= right or j == len(after))) or (
-                not old and i < len(before)
-            ):
-                left, i = left * before[i], i + 1
-                old.append(i - 1)
-            elif j < len(after):
-                right, j = right * after[j], j + 1
-                new.append(j - 1)
-            else:
-                break
+    ends, last, groups = [np.cumprod(shape, dtype=int) for shape in (before, after)], 0, []
+    for end in sorted({1, *ends[0]} & {1, *ends[1]}):
+        old, new = ([k for k, n in enumerate(one) if last < n <= end] for one in ends)
         groups.append((old, new))
+        last = end
     return groups
 
 
@@ -694,19 +638,8 @@ def im2col(call: Call) -> Tracks:
 # Sums over whole axes
 
 
-@rule(
-    "mean",
-    "sum",
-    "amax",
-    "amin",
-    "prod",
-    "logsumexp",
-    "var",
-    "std",
-    "var_mean",
-    "linalg_vector_norm",
-)
-@rule("max", "min")
+@rule("mean", "sum", "amax", "amin", "prod", "logsumexp", "var", "std", "var_mean", "max", "min")
+@rule("linalg_vector_norm")
 def reduce(call: Call) -> Tracks:
     if call.operation in ("max", "min") and call.given.get("other") is not None:
         return together(call)
@@ -720,75 +653,62 @@ def reduce(call: Call) -> Tracks:
     return tracks
 
 
-def with_everything(call: Call, dims: Sequence[int]) -> Tracks:
-    """Let each element look at all others along some dimensions, beside what it sees itself."""
-    own = call.own()
-    return united([own, [track.over(dims) for track in own]])
+@rule("sort", "topk")
+def ordered(call: Call) -> Tracks:
+    """Any element may come to stand anywhere along the dimension."""
+    return tuple(track.over([from_right(call.given["dim"], call.source)]) for track in call.own())
 
 
-@rule("softmax", "log_softmax", "safe_softmax", "cumsum", "sort", "topk")
-def along(call: Call) -> Tracks:
-    return with_everything(call, [from_right(call.given["dim"], call.source)])
-
-
+@rule("softmax", "log_softmax", "safe_softmax", "cumsum")
 @rule("native_layer_norm", "layer_norm", "fused_rms_norm", "rms_norm")
-def layer_norm(call: Call) -> list[Tracks] | Tracks:
-    return with_everything(call, range(-len(call.given["normalized_shape"]), 0))
+@rule("native_group_norm", "group_norm", "native_batch_norm", "native_batch_norm_legit")
+@rule("cudnn_batch_norm", "batch_norm_impl_index", "native_batch_norm_legit_no_training")
+@rule("batch_norm_no_update", "native_batch_norm_legit_functional")
+def with_everything(call: Call) -> Tracks:
+    """Let each element look at all others along some dimensions, beside what it sees itself.
 
-
-@rule("native_group_norm", "group_norm")
-def group_norm(call: Call) -> Tracks:
-    return with_everything(call, range(2 - call.source.dim(), 0))
-
-
-@rule("native_batch_norm", "native_batch_norm_legit", "cudnn_batch_norm", "batch_norm_impl_index")
-@rule(
-    "native_batch_norm_legit_no_training",
-    "batch_norm_no_update",
-    "native_batch_norm_legit_functional",
-)
-def batch_norm(call: Call) -> Tracks:
-    """With its stored statistics it works element by element; with those of the images, not."""
-    by_image = call.given.get("training", False)
-    return with_everything(call, range(2 - call.source.dim(), 0) if by_image else [])
+    With its stored statistics batch norm works element by element; with those of the images, not.
+    """
+    own, dims = call.own(), range(2 - call.source.dim(), 0)
+    if "dim" in call.given:
+        dims = range(dim := from_right(call.given["dim"], call.source), dim + 1)
+    elif "normalized_shape" in call.given:
+        dims = range(-len(call.given["normalized_shape"]), 0)
+    elif "batch_norm" in call.operation and not call.given.get("training"):
+        dims = range(0)
+    return united([own, [track.over(dims) for track in own]])
 
 
 # Products of matrices
 
 
-def product(call: Call, left: Any, right: Any) -> Tracks:
-    """Sum over the last dimension of `left` and the last but one (of a vector, the last) of
-    `right`."""
-    several = []
-    for tensor, summed in ((left, -1), (right, -2 if right.dim() > 1 else -1)):
-        tracks = call.tracks(tensor)
-        if tracks is not None:
-            tracks = tuple(track.over([summed]) for track in tracks)
-            if right.dim() == 1 and tensor is left:
-                tracks = tuple(closed(track, -1) for track in tracks)
-            several.append(tracks)
-    return united(several)
-
-
 @rule("mm", "bmm", "matmul", "linear", "addmm", "baddbmm", "mv")
-def matrices(call: Call) -> Tracks:
-    names = {"addmm": ("mat1", "mat2"), "baddbmm": ("batch1", "batch2"), "mv": ("self", "vec")}
-    left, right = names.get(call.operation, ("self", "mat2"))
-    if call.operation == "matmul":
-        right = "other"
-    one, other = call.given[left] if left in call.given else call.given["input"], None
-    other = call.given["weight"].t() if call.operation == "linear" else call.given[right]
-    return product(call, one, other)
+def product(call: Call) -> Tracks:
+    """Sum over the last dimension of the left one and the last but one of the right one.
+
+    A vector has only a last one.
+    """
+    left, right, *added = tensors(call.given.values())
+    if call.operation in ("addmm", "baddbmm"):
+        left, right, added = right, added[0], [left]
+    if call.operation == "linear":
+        if call.tracks(right) is not None:
+            raise Lost("takes its weights from a map")
+        right = right.t()
+    several = [call.tracks(one) for one in added]
+    for tensor, summed in ((left, -1), (right, -2 if right.dim() > 1 else -1)):
+        tracks = tuple(track.over([summed]) for track in call.tracks(tensor) or ())
+        if right.dim() == 1 and tensor is left:
+            tracks = tuple(closed(track, -1) for track in tracks)
+        several.append(tracks)
+    return united(filter(None, several))
 
 
 @rule("scaled_dot_product_attention", "scaled_dot_product_attention_math")
 @rule("scaled_dot_product_flash_attention_for_cpu", "scaled_dot_product_flash_attention")
 def attention(call: Call) -> Tracks:
     """A place asks all places of the keys and values."""
-    queries = call.own()
-    several = [queries]
+    several = [call.own()]
     for name in ("key", "value"):
-        tracks = call.tracks(call.given[name])
-        if tracks is not None:
-            several.append(tuple(track.over([-2]) for track in tracks))
-    return united(several)
+        several.append(tuple(track.over([-2]) for track in call.tracks(call.given[name]) or ()))
+    return united(filter(None, several))

@@ -79,10 +79,11 @@ def fields_of_nodes(
 ) -> plt.Figure:
     """Outline on an image what one unit of each map sees, by its widest path.
 
-    `image` has the size that the network was followed with; `nodes` maps a label to a node; the
-    unit is the one that looks nearest to `at`, shares of the height and the width. What sees
-    everything gets the whole image. Raises ValueError as `Node.box` does.
+    `image` has the size that the network was followed with; the unit looks nearest to `at`, shares
+    of the sides; what sees everything gets all. Raises ValueError as `Node.box` does, and for none.
     """
+    if not nodes:
+        raise ValueError("no node to draw: give one, such as find(nodes, 'output')")
     sizes, fields = np.asarray(image).shape[:2], {}
     for label, node in nodes.items():
         place = []
