@@ -126,7 +126,8 @@ def mark_up_docstring(
             kind = "code"
         result.append(line)
         previous = line
-    lines[:] = [*result, ""]
+    # Napoleon takes what stands before a colon in an attribute's first line for its type.
+    lines[:] = [*([""] if what in ("attribute", "data") else []), *result, ""]
 
 
 def skip_tuple_fields(
