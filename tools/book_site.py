@@ -126,8 +126,7 @@ def mark_up_docstring(
             kind = "code"
         result.append(line)
         previous = line
-    # Napoleon takes what stands before a colon in an attribute's first line for its type.
-    lines[:] = [*([""] if what in ("attribute", "data") else []), *result, ""]
+    lines[:] = [*result, ""]
 
 
 def skip_tuple_fields(
