@@ -9,6 +9,7 @@ roots that don't grow. book/_static/custom.css asks for it.
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 from docutils import nodes
@@ -27,10 +28,34 @@ def translate(node: nodes.Element, block: bool) -> str:
     `\\lVert x \\rVert`, and what stands below a brace is set there by `\\underset`.
     """
     try:
-        return tex2mathml(node.astext(), as_block=block)
+        written = tex2mathml(node.astext(), as_block=block)
+        # A sign after "=" belongs to what follows; browsers would set it apart from both sides.
+        return re.sub(r"(=</mo>\s*)<mo>(?=[±∓])", r'\1<mo form="prefix">', written)
     except MathError as error:
         logger.warning("no MathML for %s: %s", node.astext(), error, location=node)
         return f"<code>{html.escape(node.astext())}</code>"
+
+
+def keep_signs(app: Sphinx | None, doctree: nodes.document, page: str) -> None:
+    """Let no line break between a formula in a sentence and the bracket or full stop beside it.
+
+    Browsers take such a formula for a picture, before and after which a line may always end.
+    """
+    for formula in list(doctree.findall(nodes.math)):
+        parent, at = formula.parent, formula.parent.index(formula)
+        before = "".join(n for n in parent[max(at - 1, 0) : at] if isinstance(n, nodes.Text))
+        after = "".join(n for n in parent[at + 1 : at + 2] if isinstance(n, nodes.Text))
+        opening = before[len(before.rstrip("(")) :]
+        closing = after[: len(after) - len(after.lstrip(".,;:!?)"))]
+        if not opening and not closing:
+            continue
+        if closing:
+            parent[at + 1] = nodes.Text(after[len(closing) :])
+        if opening:
+            parent[at - 1] = nodes.Text(before[: -len(opening)])
+        whole = nodes.inline("", "", classes=["unbroken"])
+        parent[at] = whole
+        whole += [nodes.Text(opening), formula, nodes.Text(closing)]
 
 
 def write_inline(translator: Any, node: nodes.math) -> None:
@@ -46,4 +71,5 @@ def write_block(translator: Any, node: nodes.math_block) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (write_inline, None), (write_block, None))
+    app.connect("doctree-resolved", keep_signs)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
