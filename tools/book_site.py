@@ -141,14 +141,18 @@ def defer_scripts(
 ) -> None:
     """Let the text show before the scripts have come; they run in order all the same.
 
-    The page names itself to documentation_options.js at once, and the search page uses doctools.js
-    while it loads. The list's entries are those of all pages.
+    The page names itself to documentation_options.js in lines of its own, which wait for it as
+    modules do. The search page uses doctools.js while it loads. The list's entries are those of all
+    pages.
     """
     for script in context["script_files"]:
         if page == "search":
             script.attributes.pop("defer", None)
-        elif script.filename and "documentation_options" not in script.filename:
+            script.attributes.pop("type", None)
+        elif script.filename:
             script.attributes["defer"] = "defer"
+        elif script.attributes.get("body", "").startswith("DOCUMENTATION_OPTIONS."):
+            script.attributes["type"] = "module"
 
 
 def add_networks(app: Sphinx, exception: Exception | None) -> None:
