@@ -24,6 +24,7 @@ from typing import Any
 
 from address import PLACEHOLDER, read_setting  # _config.yml puts this folder on the path
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -155,6 +156,21 @@ def defer_scripts(
             script.attributes["type"] = "module"
 
 
+def open_signature(translator: Any, node: addnodes.desc_signature) -> None:
+    """Write the words of a signature as they are.
+
+    Sphinx wraps each into a `span` against line breaks, a third of all that the page of the module
+    holds. A signature has a line for each parameter instead.
+    """
+    type(translator).visit_desc_signature(translator, node)
+    translator.protect_literal_text -= 1
+
+
+def close_signature(translator: Any, node: addnodes.desc_signature) -> None:
+    translator.protect_literal_text += 1
+    type(translator).depart_desc_signature(translator, node)
+
+
 def add_networks(app: Sphinx, exception: Exception | None) -> None:
     """Lay the weights of the book's own networks where the pages ask for them."""
     folder = Path(app.outdir) / "_static/networks"
@@ -169,6 +185,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book always sets this option, also where no comments are wanted.
     app.add_config_value("comments_config", {}, "env")
     app.add_directive("live-figure", LiveFigure)
+    signature = (open_signature, close_signature)
+    app.add_node(addnodes.desc_signature, override=True, html=signature)
     app.connect("config-inited", offer_no_button, priority=900)
     app.connect("source-read", link_within)
     app.connect("doctree-resolved", offer_file_or_nothing)
