@@ -188,6 +188,21 @@ def test_lighthouse_gives_100(name: str, compressed: str) -> None:
     assert set(lighthouse.scores(found).values()) == {100}, lighthouse.complaints(found)
 
 
+# The longest page, of which only what is near is laid out
+
+
+@pytest.mark.parametrize("name", ["vgg_utils.receptive_field.receptive_field", "vgg_utils.inside"])
+def test_link_into_the_longest_page_leads_there(name: str, page: Any, address: str) -> None:
+    anchor = name if "." in name.removeprefix("vgg_utils.") else f"module-{name}"
+    page.goto(f"{address}/book/reference/api.html#{anchor}", wait_until="load")
+    page.wait_for_timeout(500)  # what comes near gets its size
+    top = page.evaluate("id => document.getElementById(id).getBoundingClientRect().top", anchor)
+    assert 0 <= top < 150
+    waiting = page.evaluate("""() => [...document.querySelectorAll("article dl.py")].filter(entry =>
+      !entry.firstElementChild.checkVisibility({contentVisibilityAuto: true})).length""")
+    assert waiting > 100
+
+
 # Without a mouse, without motion, without scripts
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from address import PLACEHOLDER, read_setting  # _config.yml puts this folder on the path
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -141,14 +142,33 @@ def defer_scripts(
 ) -> None:
     """Let the text show before the scripts have come; they run in order all the same.
 
-    The page names itself to documentation_options.js at once, and the search page uses doctools.js
-    while it loads. The list's entries are those of all pages.
+    The page names itself to documentation_options.js in lines of its own, which wait for it as
+    modules do. The search page uses doctools.js while it loads. The list's entries are those of all
+    pages.
     """
     for script in context["script_files"]:
         if page == "search":
             script.attributes.pop("defer", None)
-        elif script.filename and "documentation_options" not in script.filename:
+            script.attributes.pop("type", None)
+        elif script.filename:
             script.attributes["defer"] = "defer"
+        elif script.attributes.get("body", "").startswith("DOCUMENTATION_OPTIONS."):
+            script.attributes["type"] = "module"
+
+
+def open_signature(translator: Any, node: addnodes.desc_signature) -> None:
+    """Write the words of a signature as they are.
+
+    Sphinx wraps each into a `span` against line breaks, a third of all that the page of the module
+    holds. A signature has a line for each parameter instead.
+    """
+    type(translator).visit_desc_signature(translator, node)
+    translator.protect_literal_text -= 1
+
+
+def close_signature(translator: Any, node: addnodes.desc_signature) -> None:
+    translator.protect_literal_text += 1
+    type(translator).depart_desc_signature(translator, node)
 
 
 def add_networks(app: Sphinx, exception: Exception | None) -> None:
@@ -165,6 +185,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book always sets this option, also where no comments are wanted.
     app.add_config_value("comments_config", {}, "env")
     app.add_directive("live-figure", LiveFigure)
+    signature = (open_signature, close_signature)
+    app.add_node(addnodes.desc_signature, override=True, html=signature)
     app.connect("config-inited", offer_no_button, priority=900)
     app.connect("source-read", link_within)
     app.connect("doctree-resolved", offer_file_or_nothing)
