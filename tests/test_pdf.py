@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_site
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
+from test_site import PAGES
 
 from vgg_utils import explorables
 
@@ -22,8 +22,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import pdf  # noqa: E402
-
-site = test_site.site  # the book as it's published
 
 PAPER, FIELD = "book/01_paper", "book/02_receptive_field"
 LONG = "value = " + "+".join(f"number_{index}" for index in range(20))  # 190 characters
@@ -161,7 +159,7 @@ def test_whole_book_is_one_pdf(browser: Any, site: Path, tmp_path: Path) -> None
     assert not [number for number, text in enumerate(texts, 1) if len(text) < 20]
     at = bookmarks(reader)
     starts = []
-    for name in test_site.PAGES:
+    for name in PAGES:
         page = BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser")
         for one in page.select("a.headerlink, details.hide, .live, script"):
             one.decompose()
