@@ -201,8 +201,8 @@ def starts() -> dict[str, Settings]:
     """Return the starts of Sect. 3.1, with the paper's size of pixels and with ours.
 
     START is the paper's normal distribution. At an eighth of the width a layer has an eighth of the
-    inputs, so a deviation of 0.01 there is one of 0.028 here, at which A doesn't leave chance; DESIGN.md
-    says by which rule it is 0.04.
+    inputs, so a deviation of 0.01 there is one of 0.028 here, at which A doesn't leave chance;
+    DESIGN.md says by which rule it is 0.04.
     """
     common = {"epochs": 4, "batch_size": 64, "learning_rate": 0.01, "weight_decay": 5e-4}
     once, twice = {"fit": common}, {"fit": {**common, "epochs": 8}}
