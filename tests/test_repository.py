@@ -411,7 +411,7 @@ def test_workflow_is_pinned_bounded_and_asks_for_little(path: Path) -> None:
     assert workflow["permissions"] == {"contents": "read"}
     assert "concurrency" in workflow
     for name, job in workflow["jobs"].items():
-        assert job["timeout-minutes"] <= 60, name
+        assert job["timeout-minutes"] <= 90, name
         for permission, level in job.get("permissions", {}).items():
             assert level == "read" or permission in ("pages", "id-token"), name
         for step in job["steps"]:
