@@ -426,7 +426,8 @@ def _united(one: Track, other: Track) -> Track:
         one, other = other, one
     first, second = np.broadcast_arrays(one.place, other.place)
     place = one.place
-    if other.count > 1 and not np.array_equal(first, second):  # pairs of places are the places now
+    alike = one.count == other.count and np.array_equal(first, second)
+    if other.count > 1 and not alike:  # pairs of places are the places now
         pairs, index = np.unique(first * other.count + second, return_inverse=True)
         place = index.reshape(first.shape)
         one, other = one.picked(pairs // other.count), other.picked(pairs % other.count)
