@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image
 from pypdf import PdfReader
 from test_site import PAGES
 
@@ -131,6 +132,21 @@ def test_pages_become_one_pdf(browser: Any, small_site: Path, tmp_path: Path) ->
     # The live figure: its static table, and none of its controls.
     assert "Draw again" not in whole
     assert "How many seeds" in whole or "seeds" in texts[at["Stack windows"] - 1]
+
+
+def test_figure_with_two_sides_is_printed_once_in_the_light_one(
+    browser: Any, small_site: Path, tmp_path: Path
+) -> None:
+    tags = ""
+    for side, colour in (("light", "white"), ("dark", "black")):
+        Image.new("RGB", (600, 400), colour).save(small_site / f"{side}.png")
+        tags += f'<img class="on-{side}" src="../{side}.png" alt="" loading="lazy">'
+    file = small_site / f"{FIELD}.html"
+    far_down = f'<p style="height: 2000mm"></p>{tags}</article>'
+    file.write_text(file.read_text("utf-8").replace("</article>", far_down), encoding="utf-8")
+    reader = printed(browser, small_site, tmp_path / "figure.pdf", [FIELD])
+    (drawn,) = [one.image for page in reader.pages for one in page.images]
+    assert drawn.convert("L").getextrema() == (255, 255)
 
 
 def test_what_is_too_wide_for_paper_is_refused(

@@ -3,9 +3,9 @@
 All pages of _toc.yml, in their order, become one long page of HTML, which Chromium prints with the
 style sheet book/_static/print.css. Ids get their page's name in front, so that links between pages
 become links within the PDF, and say on which page of it they end. Links that leave the book are
-numbered, and their addresses listed at the end of each of its pages. No scripts run but MathJax, so
-live figures show their static form. Folded text is open. Folded code, which only sets up or draws,
-is left out.
+numbered, and their addresses listed at the end of each of its pages. No scripts run, so live
+figures show their static form. Of a drawn figure's two sides the light one is printed. Folded text
+is open. Folded code, which only sets up or draws, is left out.
 
 It needs Chromium or Chrome, and the built site. What is wider than the paper is an error.
 """
@@ -31,18 +31,18 @@ from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader
 
 ROOT = Path(__file__).resolve().parent.parent
-STYLES = ("pygments.css", "custom.css", "print.css")
+STYLES = ("pygments.css", "custom.css", "accessibility.css", "figures.css", "print.css")
 WIDTH, HEIGHT = 643, 930  # the text of an A4 page in pixels: 170 mm, and less than its 257 mm
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 REFERRING = ("for", "aria-labelledby", "aria-describedby", "aria-controls")
 # What a page shows on a screen and paper has no use for.
-LEFT_OUT = "a.headerlink, button, script, details.hide, .toctree-wrapper, .backrefs"
+LEFT_OUT = "a.headerlink, button, script, details.hide, .toctree-wrapper, .backrefs, img.on-dark"
 ABOUT = """These are the pages of the site, in its order. Hints and solutions, which are folded
 there, stand open here, and figures that move stand still. Left out is the code that a lesson folds
 because it only sets up or draws; the notebooks have it. A small number behind a link is that of its
 address, listed at the end of the lesson."""
 TOO_WIDE = """width => [...document.querySelectorAll('article *')]
-  .filter(e => !e.closest('svg, mjx-assistive-mml') && e.getClientRects().length)
+  .filter(e => !e.closest('svg') && e.getClientRects().length)
   .filter(e => e.getBoundingClientRect().right > width + 1 ||
     (e.matches('pre, div, table') && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0))
   .map(e => e.closest('article').id + ': ' + e.tagName.toLowerCase() + ' ' +
@@ -95,6 +95,7 @@ class Printed:
         for fold in self.article.select("details"):
             fold["open"] = ""
         for image in self.article.select("img[src]"):
+            image.attrs.pop("loading", None)  # a lazy one waits to be scrolled to
             source = str(image["src"])
             if not urlsplit(source).scheme:
                 image["src"] = (site / self._path(source)).as_uri()
@@ -209,24 +210,10 @@ def whole_book(site: Path, only: Sequence[str] = ()) -> str:
     return f"""<!doctype html>
 <html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{escape(title)}</title>
 <meta name="author" content="{escape(config["author"])}">
-{"".join(styles)}<style>{" ".join(heads)}</style>{mathjax(site, names)}</head>
+{"".join(styles)}<style>{" ".join(heads)}</style></head>
 <body class="paper"><header class="cover"><p class="title">{escape(title)}</p>
 <p>{escape(config["author"])}</p>{where}<p class="about">{ABOUT}</p><p>{footer}</p></header>
 {contents_of(parts, pages)}{"".join(articles)}</body></html>"""
-
-
-def mathjax(site: Path, names: Sequence[str]) -> str:
-    """Return the scripts that typeset the mathematics, as a page with any has them, or nothing."""
-    for name in names:
-        page = BeautifulSoup((site / f"{name}.html").read_text("utf-8"), "html.parser")
-        found = [one for one in page.select("head script") if "mathjax" in str(one).lower()]
-        for one in found:
-            if one.get("src"):
-                file = Path(os.path.normpath((site / name).parent / urlsplit(str(one["src"])).path))
-                one["src"] = file.as_uri()
-        if found:
-            return "".join(map(str, found))
-    return ""
 
 
 def find_chromium() -> str:
@@ -247,7 +234,7 @@ def print_page(page: Page, file: Path, out: Path) -> int:
     page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     page.emulate_media(media="print", color_scheme="light", reduced_motion="reduce")
     page.goto(file.as_uri())
-    page.evaluate("window.MathJax?.startup?.promise")
+    page.evaluate("document.fonts.ready")
     page.evaluate("Promise.all([...document.images].map(i => i.decode().catch(() => {})))")
     if wide := page.evaluate(TOO_WIDE, WIDTH):
         raise ValueError("wider than the paper:\n" + "\n".join(wide))
