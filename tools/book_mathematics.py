@@ -3,7 +3,7 @@
 Every browser draws MathML since 2023 and hands it to screen readers, so a page needs no script for
 its formulas: MathJax was 240 kB of it. Docutils, on which Sphinx stands, does the translation.
 book/_static/stix-two-math.woff2 is the font: browsers without one for mathematics draw brackets and
-roots that don't grow. book/_static/custom.css asks for it.
+roots that don't grow. book/_static/accessibility.css asks for it.
 """
 
 from __future__ import annotations

@@ -33,9 +33,8 @@ Tokens = Sequence[Any]
 
 
 def scripts_of(site: Path) -> list[Path]:
-    unused = ("mathjax", "locales")  # what Sphinx copies and no page loads
     files = Path(site, FOLDER).glob("**/*.js")
-    return [file for file in files if not any(name in file.parts for name in unused)]
+    return [file for file in files if "locales" not in file.parts]  # which no page loads
 
 
 def words_of(pages: Iterable[str], scripts: Iterable[str]) -> set[str]:

@@ -29,9 +29,9 @@ PACKAGES = (
     "sphinx-book-theme",
     "sphinx-copybutton",
     "sphinx-external-toc",
-    "sphinx-mathjax-offline",
     "sphinx-multitoc-numbering",
     "sphinxcontrib-bibtex",
+    "tinycss2",
 )
 HEAD = '''"""Sphinx's settings of the book, which tools/plain_sphinx.py wrote from _config.yml."""
 
