@@ -1,11 +1,16 @@
 """Settings for every test and every notebook that pytest runs."""
 
 import os
-import shutil
+import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent / "tools"))
+
+from chromium import find_chromium
 
 # One thread per process: pytest runs two at a time, and sums come out the same everywhere. Readers
 # have more threads, so the slow tests run every notebook with those of the machine too.
@@ -50,8 +55,7 @@ NO_CHROMIUM = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Start the system's Chromium; skip without one, except in continuous integration."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    program = find_chromium()
     if program is None:
         if os.environ.get("CI"):
             pytest.fail(NO_CHROMIUM)

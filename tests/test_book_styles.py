@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_site import PAGES, ROOT
+from site_files import PAGES, ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
 import book_styles

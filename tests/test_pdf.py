@@ -15,14 +15,13 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 from pypdf import PdfReader
-from test_site import PAGES
+from site_files import PAGES, ROOT
 
 from vgg_utils import explorables
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-import pdf  # noqa: E402
+import pdf
 
 PAPER, FIELD = "book/01_paper", "book/02_receptive_field"
 LONG = "value = " + "+".join(f"number_{index}" for index in range(20))  # 190 characters

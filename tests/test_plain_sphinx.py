@@ -6,10 +6,8 @@ Jupyter Book's own translation of _config.yml measures ours. The slow test needs
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import addresses  # noqa: E402
+import alone  # noqa: E402
 import plain_sphinx  # noqa: E402
 
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
@@ -87,15 +86,8 @@ def make_environment(folder: Path) -> Path:
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
     subprocess.run([*pip, *plain_sphinx.PACKAGES], check=True)
-    linked = folder / "linked"
-    linked.mkdir()
-    own = r"(?i)(sphinx|myst|docutils|jupyter_book|pydata|pybtex|pygments|vgg_utils|__editable__)"
-    for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if not re.match(own, path.name) and path.suffix != ".pth":
-            (linked / path.name).symlink_to(path)
-    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = subprocess.check_output([python, "-c", ask], text=True).strip()
-    Path(packages, "linked.pth").write_text(f"{linked}\n", encoding="utf-8")
+    own = "sphinx|myst|docutils|jupyter_book|pydata|pybtex|pygments|vgg_utils|__editable__"
+    alone.link_packages(python, folder / "linked", rf"(?i)^({own})|\.pth$")
     return python
 
 

@@ -22,17 +22,14 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from site_files import NOTEBOOKS, PAGES, ROOT
 from test_site_found import lacks
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-import addresses  # noqa: E402
+import addresses
 
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-# Every page that _toc.yml names, at whatever depth; the front page is first.
-PAGES = re.findall(r"(?m)^[\s-]*(?:root|file): (\S+)$", (ROOT / "_toc.yml").read_text("utf-8"))
-NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").exists()]
 
 
 # What the files say

@@ -13,21 +13,19 @@ import pytest
 import torch
 import yaml  # type: ignore[import-untyped]
 from PIL import Image
+from site_files import NOTEBOOKS, PAGES, ROOT
 
 from vgg_utils.images import read_image
 from vgg_utils.pictures import picture, thumbnails
 from vgg_utils.receptive_field import receptive_field
 from vgg_utils.trained import load_trained
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-import lessons  # noqa: E402
-import social  # noqa: E402
-from address import read_setting  # noqa: E402
+import lessons
+import social
+from address import read_setting
 
-PAGES = re.findall(r"(?m)^[\s-]*(?:root|file): (\S+)$", (ROOT / "_toc.yml").read_text("utf-8"))
-NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").exists()]
 REPOSITORY = read_setting(ROOT)[0]
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import gzip
 import os
 import sys
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from test_site import NOTEBOOKS, PAGES, ROOT
+from site_files import NOTEBOOKS, PAGES, ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
 import lighthouse
@@ -171,20 +170,12 @@ def test_axe_would_find_something(page: Any) -> None:
 # Lighthouse
 
 
-@pytest.fixture(scope="session")
-def compressed(site: Path) -> Iterator[str]:
-    with lighthouse.served(site) as address:
-        yield address
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
-def test_lighthouse_gives_100(name: str, compressed: str) -> None:
+def test_lighthouse_gives_100(name: str, address: str) -> None:
     if lighthouse.find_npx() is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(lighthouse.NO_NODE)
-    found = lighthouse.report(
-        f"{compressed}/{name}.html", ["accessibility", "best-practices", "seo"]
-    )
+    found = lighthouse.report(f"{address}/{name}.html", ["accessibility", "best-practices", "seo"])
     assert set(lighthouse.scores(found).values()) == {100}, lighthouse.complaints(found)
 
 

@@ -22,6 +22,11 @@ def read_setting(root: Path) -> tuple[str, str]:
     return repository, branch
 
 
+def published(repository: str) -> str:
+    """Return the address at which GitHub Pages serves a repository, given as owner/name."""
+    return f"https://{repository.replace('/', '.github.io/')}/"
+
+
 def write_address(root: Path, repository: str, branch: str) -> int:
     """Change the address in the files under `root`, and return how many files changed."""
     if not re.fullmatch(ADDRESS, f"{repository} {branch}", re.ASCII | re.IGNORECASE):

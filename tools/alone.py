@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -96,11 +97,11 @@ def redirected_to(repository: Path) -> dict[str, str]:
     }
 
 
-def link_packages(python: Path, folder: Path) -> None:
-    """Let an environment see this Python's packages, all but the book's own module."""
+def link_packages(python: Path, folder: Path, without: str = "vgg_utils") -> None:
+    """Let an environment see this Python's packages, all but those whose files a pattern finds."""
     folder.mkdir()
     for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if "vgg_utils" not in path.name:
+        if not re.search(without, path.name):
             (folder / path.name).symlink_to(path)
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
     own = subprocess.check_output([python, "-c", ask], text=True).strip()

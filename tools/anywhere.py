@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from address import read_setting
+from address import published, read_setting
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
 MEASURED = ROOT / "vgg_utils" / "lessons.json"
 REPOSITORY, BRANCH = read_setting(ROOT)
-PUBLISHED = f"https://{REPOSITORY.replace('/', '.github.io/')}/"
+PUBLISHED = published(REPOSITORY)
 
 # The work that a page offers and doesn't do by itself: it wants a GPU.
 CHOICES = {

@@ -47,10 +47,11 @@ def lessons(app: Sphinx) -> list[str]:
 
 def place_in_book(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Say which lesson of how many this is, and how long it runs, in the line with the minutes."""
-    known = json.loads(SECONDS.read_text("utf-8")).get(page.removeprefix("book/"))
-    if not LESSON.fullmatch(page) or not known:
+    lesson = LESSON.fullmatch(page)
+    known = lesson and json.loads(SECONDS.read_text("utf-8")).get(page.removeprefix("book/"))
+    if not lesson or not known:
         return
-    number, total = int(LESSON.fullmatch(page)[1]), len(lessons(app))  # type: ignore[index]
+    number, total = int(lesson[1]), len(lessons(app))
     for line in doctree.findall(nodes.paragraph):
         if line.children and (minutes := MINUTES.match(line[0].astext())):
             before = f"Lesson {number} of {total} · {minutes[0]}runs in {known['seconds']} s · "

@@ -22,7 +22,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from address import PLACEHOLDER, read_setting  # _config.yml puts this folder on the path
+from address import PLACEHOLDER, published, read_setting  # _config.yml puts this folder on the path
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -43,7 +43,7 @@ class LiveFigure(SphinxDirective):
 
 REPOSITORY, BRANCH = read_setting(Path(__file__).resolve().parent.parent)
 HAS_ADDRESS = REPOSITORY.partition("/")[0] != PLACEHOLDER
-PUBLISHED = f"https://{REPOSITORY.replace('/', '.github.io/')}/"
+PUBLISHED = published(REPOSITORY)
 COLAB = "https://colab.research.google.com/github/"
 OUTSIDE = (PUBLISHED, f"https://github.com/{REPOSITORY}", f"{COLAB}{REPOSITORY}/")
 COMMAND = "make address REPO=owner/name"

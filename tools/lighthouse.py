@@ -31,6 +31,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from chromium import find_chromium
+
 ROOT = Path(__file__).resolve().parent.parent
 # Of the versions that run on Node 18, which Debian 12 has, the newest.
 LIGHTHOUSE = "lighthouse@12.8.2"
@@ -99,7 +101,7 @@ def report(url: str, categories: Sequence[str], mobile: bool = True) -> dict[str
     command += [f"--only-categories={','.join(categories)}"]
     command += ["--chrome-flags=--headless=new --no-sandbox --disable-gpu"]
     command += [] if mobile else ["--preset=desktop"]
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    program = find_chromium()
     environment = os.environ | ({"CHROME_PATH": program} if program else {})
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
     try:

@@ -99,9 +99,8 @@ def train(name: str, data: ImageData, device: str | None = None) -> None:
     if network.from_a and not (WEIGHTS / "A.npz").exists():
         train("A", data, device)
     torch.manual_seed(SEED)
-    options: dict[str, Any] = {"width": network.width, "dropout": network.dropout, **MODEL}
-    options["batch_norm"] = network.batch_norm
-    model = VGGNet(3, len(data.classes), network.config, **options)
+    own = {name: getattr(network, name) for name in ("batch_norm", "width", "dropout")}
+    model = VGGNet(3, len(data.classes), network.config, **own, **MODEL)
     if network.from_a:
         copy_layers(load_trained("A").model, model)
     settings: dict[str, Any] = {

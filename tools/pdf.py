@@ -13,9 +13,7 @@ It needs Chromium or Chrome, and the built site. What is wider than the paper is
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,15 +23,15 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 import yaml  # type: ignore[import-untyped]
-from address import PLACEHOLDER, read_setting
+from address import PLACEHOLDER, published, read_setting
 from bs4 import BeautifulSoup, Tag
+from chromium import find_chromium
 from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader
 
 ROOT = Path(__file__).resolve().parent.parent
 STYLES = ("pygments.css", "custom.css", "accessibility.css", "figures.css", "print.css")
 WIDTH, HEIGHT = 643, 930  # the text of an A4 page in pixels: 170 mm, and less than its 257 mm
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 REFERRING = ("for", "aria-labelledby", "aria-describedby", "aria-controls")
 # What a page shows on a screen and paper has no use for.
 LEFT_OUT = "a.headerlink, button, script, details.hide, .toctree-wrapper, .backrefs, img.on-dark"
@@ -203,9 +201,8 @@ def whole_book(site: Path, only: Sequence[str] = ()) -> str:
         for one in pages.values()
     ]
     repository, _ = read_setting(ROOT)
-    owner, _, name = repository.partition("/")
-    address = f"https://{owner}.github.io/{name}/"
-    where = f'<p><a href="{address}">{address}</a></p>' if owner != PLACEHOLDER else ""
+    address, is_placeholder = published(repository), repository.startswith(f"{PLACEHOLDER}/")
+    where = "" if is_placeholder else f'<p><a href="{address}">{address}</a></p>'
     title, footer = config["title"], config["html"]["extra_footer"]
     return f"""<!doctype html>
 <html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{escape(title)}</title>
@@ -214,16 +211,6 @@ def whole_book(site: Path, only: Sequence[str] = ()) -> str:
 <body class="paper"><header class="cover"><p class="title">{escape(title)}</p>
 <p>{escape(config["author"])}</p>{where}<p class="about">{ABOUT}</p><p>{footer}</p></header>
 {contents_of(parts, pages)}{"".join(articles)}</body></html>"""
-
-
-def find_chromium() -> str:
-    """Return the path of Chromium or Chrome. Raises FileNotFoundError if there is none."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        raise FileNotFoundError(
-            "no Chromium or Chrome found to print with: install one, or name it in CHROMIUM"
-        )
-    return found
 
 
 def print_page(page: Page, file: Path, out: Path) -> int:
@@ -272,8 +259,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
             file = Path(folder, "book.html")
             file.write_text(whole_book(options.site.resolve(), options.pages), encoding="utf-8")
+            program = find_chromium()
+            if program is None:
+                raise FileNotFoundError(
+                    "no Chromium or Chrome found to print with: install one, or name it in CHROMIUM"
+                )
             browser: Any = playwright.chromium.launch(
-                executable_path=find_chromium(), args=["--headless", "--no-sandbox"]
+                executable_path=program, args=["--headless", "--no-sandbox"]
             )
             count = print_page(browser.new_page(), file, options.out)
             browser.close()
