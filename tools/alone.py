@@ -24,6 +24,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,8 @@ def make_place(folder: Path, versions: str | None = None, python: str = sys.exec
     """Make an environment in the folder: of "colab", "oldest", "here", or a copy of this one.
 
     The copy needs no network: its packages are links to this Python's. Raises CalledProcessError
-    if packages cannot be had, and ValueError for "here" if the module is there already.
+    if packages cannot be had, and ValueError without uv, which fetches them, and for "here" if the
+    module is there already.
     """
     settings = redirected_to(snapshot(folder / "checkout"))
     python = os.path.abspath(shutil.which(python) or python)
@@ -66,6 +68,8 @@ def make_place(folder: Path, versions: str | None = None, python: str = sys.exec
         # way to say that this is so: "no isolation" is a flag stored upside down.)
         settings |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
         return Place(made, settings, compare=True)
+    if find_spec("uv") is None:
+        raise ValueError("uv makes this environment: run `pip install uv`")
     wanted = ["-r", str(COLAB)]
     if versions == "oldest":
         wanted = ["--resolution", "lowest-direct", "-r", str(ROOT / "pyproject.toml")]
@@ -169,6 +173,8 @@ def main() -> int:
             place = make_place(Path(folder), options.versions, options.python)
         except ValueError as error:
             sys.exit(f"error: {error}")
+        except subprocess.CalledProcessError:
+            sys.exit("error: the environment could not be made (the reason stands above)")
         known = packages(place.python, place.settings)
         said = (f"{name} {known.get(name, '-')}" for name in ("torch", "torchvision", "numpy"))
         print("In an environment with", ", ".join(said))

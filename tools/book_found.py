@@ -92,6 +92,9 @@ def add_tags(
     """Put the description and what social networks read into a page's head."""
     if doctree is None:  # the search page, and the one for what isn't found
         context["pageurl"] = None
+        if page == "search":
+            says = f"Search the lessons and the reference pages of {app.config.html_title}."
+            context["metatags"] = context.get("metatags", "") + tag("description", says)
         return
     title = app.env.titles[page].astext()
     says = description(doctree)
