@@ -22,6 +22,7 @@ import functools
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -240,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     finally:
         if together:
+            time.sleep(0.1)  # before PyTorch 2.8, a group just used may wait for ever
             dist.destroy_process_group()
     if first:
         for name in ("validation_error", "test_error"):
