@@ -101,8 +101,8 @@ def test_network_is_trained_once_and_found_again_in_the_same_state(photos):
     assert len(photos) == 6
 
 
-def test_whole_recipe_is_the_depth_table_s_d_with_batch_norm(photos):
-    try_out("depth_photographs", "D, batch norm")
+def test_whole_recipe_is_the_narrow_table_s_d_with_batch_norm(photos):
+    try_out("narrow_photographs", "D, batch norm")
     trained = len(photos)
     try_out("recipe_photographs", "everything")
     assert len(photos) == trained
@@ -141,7 +141,7 @@ def test_each_part_of_the_recipe_is_left_out_alone():
 
 def test_twin_sees_as_far_as_b_with_as_many_weights():
     nets = {
-        name: VGGNet(3, 10, **photographs.net(layers)["model"])
+        name: VGGNet(3, 10, **photographs.net(layers, **photographs.WIDE)["model"])
         for name, layers in (
             ("B", "B"),
             ("twin", photographs.TWIN),

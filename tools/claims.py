@@ -83,6 +83,7 @@ TOPICS = {
     "recipe": "What is each part of the recipe worth?",
     "fast": "What is each trick of the fast loop worth?",
     "flowers": "And on larger photographs?",
+    "narrow": "And in networks half as wide?",
 }
 
 
@@ -224,6 +225,13 @@ def _claims() -> Iterator[Claim]:
     for name in ("A", "B", "5x5 twin", "slim 5x5 twin", "C", "D", "E"):
         yield depth(f"{name}, batch norm", name, kind="effect")
 
+    def narrower(one: str, other: str) -> Claim:
+        ends = [(f"{name}, batch norm", "error") for name in (one, other)]
+        figures = table_3[one, "256"], table_3[other, "256"]
+        kind = "equal" if (one, other) == ("E", "D") else "change"
+        name = f"narrower, {one} less {other}, batch norm"
+        return Claim(name, "narrow_photographs", *ends, kind, figures, "Table 3")
+
     jittered, fixed = table_3["D", "[256;512]"], (table_3["D", "256"], table_3["D", "384"])
     jitter = "D, jitter"
 
@@ -328,6 +336,9 @@ def _claims() -> Iterator[Claim]:
         places: tuple[Place, Place] = (one, "started"), (other, "started")
         name = f"{one} starts, where {other} does not"
         return Claim(name, "starts_photographs", *places, kind="count", where="Sect. 3.1")
+
+    for pair in ("BA", "DB", "ED", "EA"):
+        yield narrower(*pair)
 
     for one, other in (
         ("A", "D"),

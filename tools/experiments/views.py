@@ -136,7 +136,7 @@ AROUND_SMALL, AROUND_MIDDLE = ([s - STRIDE, s, s + STRIDE] for s in (SMALL, MIDD
 CROPS = {"scales": JITTER, "curve": [], "crops": True}
 ONE = {"D": D["jitter"]}
 # Seconds of an epoch of D and E without their last two pools, scaling included.
-EPOCH = {"D": 68, "E": 81}
+EPOCH = {"D": 38, "E": 45}
 
 
 def asked(stages: Mapping[str, Any]) -> dict[str, Settings]:
