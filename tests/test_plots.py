@@ -45,6 +45,12 @@ def test_explorer_refuses_nodes_that_see_other_fields_along_their_axes():
         plots.receptive_field_explorer(np.zeros((32, 32, 3), np.uint8), {"own": nodes})
 
 
+def test_explorer_refuses_nodes_whose_units_do_not_lie_evenly_apart():
+    nodes = network_receptive_field(torch.nn.AdaptiveAvgPool2d(5), 32)
+    with pytest.raises(ValueError, match="evenly apart"):
+        plots.receptive_field_explorer(np.zeros((32, 32, 3), np.uint8), {"own": nodes[-1:]})
+
+
 def drawn(figure):
     """Return the outlined boxes as (left, right, top, bottom), by their labels."""
     (axis,) = figure.axes

@@ -105,7 +105,8 @@ def receptive_field_explorer(
 
     `image` is a picture, square or ValueError. `chains` maps a name to the rows of
     `receptive_field`, or to the nodes of `network_receptive_field` for an input of the image's
-    size, of which the widest path is shown; ValueError if a node sees other fields along its axes.
+    size, of which the widest path is shown; ValueError if a node sees other fields along its axes, or
+    if no node's units lie evenly apart.
     `credit` is a line of HTML below. The figure opens two thirds down D, or down the first if there
     is no D, and stays there where no JavaScript runs. Readers can also write layers of their own.
     """
@@ -136,7 +137,10 @@ def _steps(rows: Sequence[Any], side: int) -> list[list[Any]]:
             found.append([row.name, row.receptive_field, row.jump, row.start, side])
         return found
     even = {node.name: node.axes for node in rows if all(axis.jump for axis in node.axes)}
-    for name in next(node.path for node in reversed(rows) if node.name in even):
+    if not even:
+        raise ValueError("no node's units lie evenly apart, as the figure's have to")
+    path = next(node.path for node in reversed(rows) if node.name in even)
+    for name in filter(even.__contains__, path):
         seen = {(one.field, one.jump, one.start, one.pixels.size // 2) for one in even[name]}
         if len(seen) > 1:
             raise ValueError(f"{name} sees other fields along its axes: {seen}")
