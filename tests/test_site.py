@@ -229,6 +229,12 @@ def test_reference_has_every_public_name_of_the_module(
         assert {name for name in names if not name.startswith("_")} <= shown, path
 
 
+def test_no_comment_of_an_attribute_is_torn_at_a_colon(site: Path) -> None:
+    """Sphinx takes what stands before a colon for a type, and prints it last."""
+    page = (site / "book/reference/api.html").read_text("utf-8")
+    assert '<dt class="sig sig-object py"' in page and ">Type<span" not in page
+
+
 def test_works_linked_in_chapters_are_in_the_bibliography() -> None:
     known = (ROOT / "book/reference/references.bib").read_text("utf-8")
     for name in NOTEBOOKS:

@@ -20,7 +20,7 @@ def _pooled(*blocks: Sequence[LayerSpec]) -> list[LayerSpec]:
     return [entry for block in blocks for entry in (*block, "M")]
 
 
-#: The six configurations of Table 1, by name: lists of (kernel size, channels), "M" and "LRN".
+#: The six configurations of Table 1, by name, lists of (kernel size, channels), "M" and "LRN".
 layer_configs: dict[str, list[LayerSpec]] = {
     "A": _pooled([(3, 64)], [(3, 128)], [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2),
     "A-LRN": _pooled([(3, 64), "LRN"], [(3, 128)], [(3, 256)] * 2, [(3, 512)] * 2, [(3, 512)] * 2),

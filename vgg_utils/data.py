@@ -98,7 +98,7 @@ class ImageFiles(NamedTuple):
 
     @property
     def preprocess(self) -> Preprocess:
-        """For image files: what the images of `test` go through."""
+        """What the images of `test` go through; for image files."""
         return cast(Preprocess, self.test.transform)
 
 

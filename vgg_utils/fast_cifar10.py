@@ -62,9 +62,9 @@ class Recipe:
     channels_last: bool = True  #: a pixel's channels lie side by side, as the GPU's kernels want
     compile: bool = False  #: torch.compile; takes a while, so it may pay off over many seeds only
     # Tricks to learn in fewer epochs:
-    one_cycle: bool = True  #: the rate rises for a fifth of the run, then falls; off: it stays half
+    one_cycle: bool = True  #: the rate rises for a fifth of the run, then falls, else it is half
     nesterov: bool = True  #: look ahead along the momentum before taking the gradient
-    whitening: bool = True  #: the first layer is computed from the images; off: learnt as others
+    whitening: bool = True  #: the first layer is computed from the images, or learnt if off
     small_logits: bool = True  #: outputs are divided by 8, so that they do not saturate the loss
     fast_biases: bool = True  #: the biases of batch normalisation learn 64 times as fast
     # Tricks to err less on new images:

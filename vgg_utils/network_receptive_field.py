@@ -42,7 +42,7 @@ class AxisField:
 
     #: how many pixels a place sees, borders apart, by its widest path; None where `unknown`
     field: int | None
-    #: the same by its narrowest path: a skip keeps it small
+    #: the same by its narrowest path, which a skip keeps small
     narrowest: int | None
     #: pixels from a place to its neighbour; None where the places are not evenly spaced
     jump: float | None
@@ -54,10 +54,10 @@ class AxisField:
     is_global: bool
     #: the numbers hold for this size of the input alone
     for_this_size: bool
-    #: first and last pixel that each element sees of this input: the output's dimensions, of size
-    #: 1 where they do not matter, and 2. It is -1 where an element sees none, and then it sees none
-    #: along the other axes either. More may be told, never less: of what a mask hides, and at a
-    #: border where such elements are added to others, and where all have seen the same before
+    #: first and last pixel that each element sees of this input, along the output's dimensions, of
+    #: size 1 where they do not matter, and 2. It is -1 where an element sees none, and then it sees
+    #: none along the other axes either. More may be told, never less, of what a mask hides, and at
+    #: a border where such elements are added to others, and where all have seen the same before
     pixels: np.ndarray[Any, Any] = attribute(repr=False)
     #: why the field can't be told, with the operation where it was lost; else ""
     unknown: str = ""

@@ -42,7 +42,7 @@ class Trained(NamedTuple):
 
 
 WEIGHTS = Path(__file__).parent / "weights"
-#: The book's own networks, by configuration: plain, with batch norm, and of half the width.
+#: The book's own networks, plain ones, some with batch norm (_bn), one of half the width.
 OWN = tuple(sorted(file.stem for file in WEIGHTS.glob("*.npz")))
 
 

@@ -105,10 +105,10 @@ def receptive_field_explorer(
 
     `image` is a picture, square or ValueError. `chains` maps a name to the rows of
     `receptive_field`, or to the nodes of `network_receptive_field` for an input of the image's
-    size, of which the widest path is shown; ValueError if a node sees other fields along its axes, or
-    if no node's units lie evenly apart.
-    `credit` is a line of HTML below. The figure opens two thirds down D, or down the first if there
-    is no D, and stays there where no JavaScript runs. Readers can also write layers of their own.
+    size, of which the widest path is shown; ValueError if a node sees other fields along its axes,
+    or if no node's units lie evenly apart. `credit` is a line of HTML below. The figure opens two
+    thirds down D, or down the first if there is no D, and stays there where no JavaScript runs.
+    Readers can also write layers of their own.
     """
     side, width = np.asarray(image).shape[:2]
     if width != side:
