@@ -226,7 +226,7 @@ def _claims() -> Iterator[Claim]:
         yield depth(f"{name}, batch norm", name, kind="effect")
 
     def narrower(one: str, other: str) -> Claim:
-        ends = [(f"{name}, batch norm", "error") for name in (one, other)]
+        ends = (f"{one}, batch norm", "error"), (f"{other}, batch norm", "error")
         figures = table_3[one, "256"], table_3[other, "256"]
         kind = "equal" if (one, other) == ("E", "D") else "change"
         name = f"narrower, {one} less {other}, batch norm"
@@ -337,8 +337,8 @@ def _claims() -> Iterator[Claim]:
         name = f"{one} starts, where {other} does not"
         return Claim(name, "starts_photographs", *places, kind="count", where="Sect. 3.1")
 
-    for pair in ("BA", "DB", "ED", "EA"):
-        yield narrower(*pair)
+    for deeper, net in ("BA", "DB", "ED", "EA"):
+        yield narrower(deeper, net)
 
     for one, other in (
         ("A", "D"),
