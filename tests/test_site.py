@@ -229,6 +229,12 @@ def test_reference_has_every_public_name_of_the_module(
         assert {name for name in names if not name.startswith("_")} <= shown, path
 
 
+def test_no_sentence_that_begins_with_a_number_is_taken_for_a_list(site: Path) -> None:
+    for page in PAGES:
+        text = (site / f"{page}.html").read_text("utf-8")
+        assert not re.findall(r'<ol [^>]*start="', text), page
+
+
 def test_no_comment_of_an_attribute_is_torn_at_a_colon(site: Path) -> None:
     """Sphinx takes what stands before a colon for a type, and prints it last."""
     page = (site / "book/reference/api.html").read_text("utf-8")

@@ -243,8 +243,8 @@ def initialise(model: nn.Module, scheme: str | float = "he") -> None:
     "he": normal, variance 2 / fan_in, made for ReLU (He et al., 2015, Eq. 10).
     "xavier": uniform, variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010, Eq. 16; Sect. 3.1).
     "pytorch": leave PyTorch's default, uniform with variance 1 / (3 fan_in), biases included.
-    A number: normal with this standard deviation. Sect. 3.1 prints a variance of 10^-2, which is
-        0.1; 0.01 is probably meant.
+    A number: normal with this standard deviation. Sect. 3.1 prints a variance of 10^-2, which is a
+    deviation of 0.1; 0.01 is probably meant.
 
     Raises ValueError for anything else.
     """
