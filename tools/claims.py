@@ -15,7 +15,7 @@ import math
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,6 +180,14 @@ def _claims() -> Iterator[Claim]:
             **more,
         )
 
+    def step(one: str, other: str) -> dict[str, Any]:
+        """Return what Table 3 has for the step from one network to another."""
+        return {
+            "kind": "equal" if (one, other) == ("E", "D") else "change",
+            "published": (table_3[one, "256"], table_3[other, "256"]),
+            "where": "Table 3",
+        }
+
     today = {
         "B less A": ("agrees", "cannot tell"),
         "D less B": ("cannot tell", "cannot tell"),
@@ -194,9 +202,7 @@ def _claims() -> Iterator[Claim]:
             yield depth(
                 one + suffix,
                 other + suffix,
-                kind="equal" if name == "E less D" else "change",
-                published=(table_3[one, "256"], table_3[other, "256"]),
-                where="Table 3",
+                **step(one, other),
                 today=f"{name}, {kind}: {verdict}",
                 main=True,
             )
@@ -224,13 +230,6 @@ def _claims() -> Iterator[Claim]:
         yield depth(name, "A from A", published=(table_3[name, "256"], first), where="Table 3")
     for name in ("A", "B", "5x5 twin", "slim 5x5 twin", "C", "D", "E"):
         yield depth(f"{name}, batch norm", name, kind="effect")
-
-    def narrower(one: str, other: str) -> Claim:
-        ends = (f"{one}, batch norm", "error"), (f"{other}, batch norm", "error")
-        figures = table_3[one, "256"], table_3[other, "256"]
-        kind = "equal" if (one, other) == ("E", "D") else "change"
-        name = f"narrower, {one} less {other}, batch norm"
-        return Claim(name, "narrow_photographs", *ends, kind, figures, "Table 3")
 
     jittered, fixed = table_3["D", "[256;512]"], (table_3["D", "256"], table_3["D", "384"])
     jitter = "D, jitter"
@@ -332,13 +331,14 @@ def _claims() -> Iterator[Claim]:
         fused = (scaled, f"D+E {way} {every}"), (scaled, f"E {way} {every}")
         yield flowers(f"D+E less E, {way}", *fused, figures)
 
+    for one, other in ("BA", "DB", "ED", "EA"):
+        wider = depth(f"{one}, batch norm", f"{other}, batch norm", **step(one, other))
+        yield replace(wider, name=f"narrower, {wider.name}", experiment="narrow_photographs")
+
     def starting(one: str, other: str) -> Claim:
         places: tuple[Place, Place] = (one, "started"), (other, "started")
         name = f"{one} starts, where {other} does not"
         return Claim(name, "starts_photographs", *places, kind="count", where="Sect. 3.1")
-
-    for deeper, net in ("BA", "DB", "ED", "EA"):
-        yield narrower(deeper, net)
 
     for one, other in (
         ("A", "D"),

@@ -80,8 +80,8 @@ def rank_zero_first(task: Callable[[], Any]) -> Any:
     rank, world_size = rank_and_world_size()
     if world_size == 1:
         return task()
-    # A download may take longer than waiting for a gradient is allowed to. It stays until all
-    # groups go: before PyTorch 2.8, one that goes just after its last use can wait for ever.
+    # A download may take longer than waiting for a gradient is allowed to. The group isn't
+    # destroyed here: before PyTorch 2.8, one destroyed just after its last use can wait for ever.
     waiting: Any = dist.new_group(backend="gloo", timeout=timedelta(hours=12))
     my_turn = 0 if rank == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
     result = None

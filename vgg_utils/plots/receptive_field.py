@@ -136,12 +136,12 @@ def _steps(rows: Sequence[Any], side: int) -> list[list[Any]]:
             side = (side + 2 * row.padding - reach - 1) // row.stride + 1
             found.append([row.name, row.receptive_field, row.jump, row.start, side])
         return found
-    even = {node.name: node.axes for node in rows if all(axis.jump for axis in node.axes)}
+    even = {node.name: node for node in rows if all(axis.jump for axis in node.axes)}
     if not even:
         raise ValueError("no node's units lie evenly apart, as the figure's have to")
-    path = next(node.path for node in reversed(rows) if node.name in even)
-    for name in filter(even.__contains__, path):
-        seen = {(one.field, one.jump, one.start, one.pixels.size // 2) for one in even[name]}
+    for name in filter(even.__contains__, [*even.values()][-1].path):
+        axes = even[name].axes
+        seen = {(one.field, one.jump, one.start, one.pixels.size // 2) for one in axes}
         if len(seen) > 1:
             raise ValueError(f"{name} sees other fields along its axes: {seen}")
         if not found or seen != {tuple(found[-1][1:])}:  # what changes nothing is left out
