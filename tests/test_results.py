@@ -72,7 +72,7 @@ def test_record_holds_every_run_with_mean_and_deviation(small, tmp_path):
     assert record["test_set"] == AT_THE_END and "(seed, epoch, step)" in record["made_with"]
 
 
-def test_stopped_experiment_goes_on_where_it_was(small, tmp_path):
+def test_stopped_experiment_goes_on_where_it_was(small, tmp_path, monkeypatch):
     small(fails_at=4)
     with pytest.raises(KeyboardInterrupt):
         results.run("small", tmp_path, jobs=1)
@@ -80,6 +80,11 @@ def test_stopped_experiment_goes_on_where_it_was(small, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         results.run("small", tmp_path, jobs=1)
     assert len(made) == 4  # nothing twice
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        patch.setattr(results, "MADE_WITH", "another version")  # nor with other code
+        results.run("small", tmp_path, jobs=1)
+    assert len(made) == 8
+    made[4:] = []
     small()  # other settings: what was made with the old ones does not count
     results.run("small", tmp_path, jobs=1)
     assert made[4:] == [(step, seed) for seed in (1, 2, 4) for step in (1, 10)]

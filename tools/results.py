@@ -14,7 +14,7 @@
 
 A run that is stopped goes on where it was. All variants are run from the first seeds before the
 next ones, and the record is written anew whenever a seed is through; the runs of one that has begun
-wait in build/results. A record with fewer seeds than its experiment is gone on with, a whole one is
+wait in tools/experiments/begun, for this machine or, committed, another. A record with fewer seeds than its experiment is gone on with, a whole one is
 made anew. It holds the question, the settings, every seed's outcome with mean and standard
 deviation, when the test set was looked at, the device, the versions, the duration and the command.
 """
@@ -51,7 +51,7 @@ import vgg_utils
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "vgg_utils" / "records"
-PARTS = ROOT / "build" / "results"
+PARTS = ROOT / "tools" / "experiments" / "begun"
 PILOT = ROOT / "tools" / "experiments" / "pilot"
 MORE = 3  # exit status: stopped for time, and there is more to do
 LONG = 60  # minutes of one core; what takes more is run by name, or with --long
@@ -77,7 +77,8 @@ def run_part(name: str, variant: str, seed: int, folder: Path) -> tuple[str, int
     path = part_path(name, variant, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"settings": settings, "outcome": outcome}), encoding="utf-8")
+    part = {"settings": settings, "made_with": made_with(), "outcome": outcome}
+    partial.write_text(json.dumps(part), encoding="utf-8")
     partial.replace(path)
     return variant, seed, outcome
 
@@ -98,13 +99,13 @@ def part_path(name: str, variant: str, seed: int) -> Path:
 
 
 def finished(name: str, variant: str, seed: int) -> dict[str, Any] | None:
-    """Return the outcome of a run that was made before with these very settings, or None."""
+    """Return the outcome of a run made before with these very settings and versions, or None."""
     path = part_path(name, variant, seed)
     if not path.exists():
         return None
     part = json.loads(path.read_text(encoding="utf-8"))
     same = part["settings"] == settings_of(EXPERIMENTS[name], variant)
-    return part["outcome"] if same else None
+    return part["outcome"] if same and part["made_with"] == made_with() else None
 
 
 def stored(name: str) -> dict[str, Any] | None:
@@ -114,8 +115,7 @@ def stored(name: str) -> dict[str, Any] | None:
 
 def is_partial(name: str, record: dict[str, Any]) -> bool:
     """Say whether a record holds some of its experiment's seeds, and the others can join them."""
-    now = {**versions(), "made_with": MADE_WITH}
-    if {**record["versions"], "made_with": record["made_with"]} != now:
+    if {**record["versions"], "made_with": record["made_with"]} != made_with():
         return False
     return set(record["settings"]["seeds"]) < set(EXPERIMENTS[name].seeds)
 
@@ -276,6 +276,11 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[list[str
 def versions() -> dict[str, str]:
     installed = {package: importlib.metadata.version(package) for package in PACKAGES}
     return {"python": platform.python_version(), **installed}
+
+
+def made_with() -> dict[str, str]:
+    """Return what has to be the same for runs to stand in one record."""
+    return {**versions(), "made_with": MADE_WITH}
 
 
 def store(name: str, record: dict[str, Any]) -> None:
