@@ -1,4 +1,4 @@
-"""What the site marks as a caption, and which signs it keeps beside a formula."""
+"""What the site marks as a caption, where its lines may end, and how it writes formulas."""
 
 import re
 import sys
@@ -10,6 +10,7 @@ from docutils.core import publish_doctree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 book_captions = pytest.importorskip("book_captions", reason="needs Sphinx")
+book_lines = pytest.importorskip("book_lines", reason="needs Sphinx")
 book_mathematics = pytest.importorskip("book_mathematics", reason="needs Sphinx")
 
 
@@ -25,7 +26,7 @@ def test_a_caption_is_a_paragraph_wholly_in_italics():
 def test_a_formula_keeps_the_signs_beside_it():
     doctree = publish_doctree("A fixed (:math:`S`), then :math:`x` grows; :math:`y`.\n")
     text = doctree.astext()
-    book_mathematics.keep_signs(None, doctree, "page")
+    book_lines.keep_signs(None, doctree, "page")
     kept = [n.astext() for n in doctree.findall(nodes.inline) if "unbroken" in n["classes"]]
     assert kept == ["(S),", "y."]
     assert doctree.astext() == text
@@ -35,3 +36,45 @@ def test_a_sign_after_an_equals_sign_is_no_operation_between_two_numbers():
     written = book_mathematics.translate(nodes.math("", r"a \pm b = \pm 2"), block=False)
     signs = re.findall("<mo[^>]*>(?=±)", written)
     assert signs == ["<mo>", '<mo form="prefix">']
+
+
+@pytest.mark.parametrize(
+    "formula, apart",
+    [(r"\ln 10", True), (r"\log_2 n", False), (r"\ln(2)", False), (r"\max(0, x)", False)],
+)
+def test_a_function_keeps_apart_from_what_stands_in_no_brackets(formula, apart):
+    written = book_mathematics.translate(nodes.math("", formula), block=False)
+    assert ("mspace" in written) == apart
+
+
+def test_a_slash_stands_close():
+    written = book_mathematics.translate(nodes.math("", "a / 2"), block=False)
+    assert re.search(r'<mo[^>]*lspace="0" rspace="0">/</mo>', written)
+
+
+def test_numbers_stay_with_what_they_number():
+    doctree = publish_doctree("See lesson 8, *exercise 3.2* and VGG-16's ``table 3``, 7 layers.\n")
+    book_lines.keep_numbers(None, doctree, "page")
+    found = doctree.astext()
+    assert found == "See lesson\xa08, exercise\xa03.2 and VGG-16's table 3, 7 layers."
+    kept = [n.astext() for n in doctree.findall(nodes.inline) if "unbroken" in n["classes"]]
+    assert kept == ["VGG-16"]
+
+
+@pytest.mark.parametrize(
+    "printed, wraps",
+    [
+        ("1 x H100: 6.2 hours, 15 dollars", True),
+        ("wrong alone: 1 of 40\nby the mean: 2 of 40", True),
+        ("A     11 weight layers", False),
+        ("D 3.0\n  1.0", False),
+    ],
+)
+def test_printed_sentences_wrap_and_columns_stand(printed, wraps):
+    block = nodes.literal_block(printed, printed, classes=["output", "stream"])
+    other = nodes.literal_block(printed, printed)  # such as code
+    doctree = publish_doctree("")
+    doctree += [block, other]
+    book_lines.wrap_sentences(None, doctree, "page")
+    assert ("sentences" in block["classes"]) == wraps
+    assert "sentences" not in other["classes"]

@@ -60,7 +60,7 @@ LINKS = (
     f"[Run on Colab](https://colab.research.google.com/github/{REPOSITORY}/blob/{BRANCH}/book/"
     f"LESSON.ipynb) · [Download the notebook]({SITE}_sources/book/LESSON.ipynb)"
 )
-TAGS = {"hide-input", "hide-output", "nbval-ignore-output", "remove-cell", "wrap"}
+TAGS = {"hide-input", "hide-output", "nbval-ignore-output", "remove-cell"}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},

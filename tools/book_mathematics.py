@@ -19,6 +19,17 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
+# What TeX sets otherwise than browsers do: patterns in MathML, and what stands for them.
+SPACES = (
+    # A sign after "=" belongs to what follows; browsers would set it apart from both sides.
+    (r"(=</mo>\s*)<mo>(?=[±∓])", r'\1<mo form="prefix">'),
+    # The name of a function keeps a little apart from its argument, unless that is in brackets.
+    (r"(&ApplyFunction;</mo>)(?!\s*<mo[^>]*>[(\[{])", r'\1<mspace width="0.1667em"/>'),
+    # A slash does not.
+    (r"<mo[^>]*>/</mo>", '<mo stretchy="false" lspace="0" rspace="0">/</mo>'),
+    # The star of a convolution stands at the height of a minus.
+    (r"<mo>\*</mo>", "<mo>\N{ASTERISK OPERATOR}</mo>"),
+)
 
 
 def translate(node: nodes.Element, block: bool) -> str:
@@ -29,33 +40,12 @@ def translate(node: nodes.Element, block: bool) -> str:
     """
     try:
         written = tex2mathml(node.astext(), as_block=block)
-        # A sign after "=" belongs to what follows; browsers would set it apart from both sides.
-        return re.sub(r"(=</mo>\s*)<mo>(?=[±∓])", r'\1<mo form="prefix">', written)
+        for wrong, right in SPACES:
+            written = re.sub(wrong, right, written)
+        return written
     except MathError as error:
         logger.warning("no MathML for %s: %s", node.astext(), error, location=node)
         return f"<code>{html.escape(node.astext())}</code>"
-
-
-def keep_signs(app: Sphinx | None, doctree: nodes.document, page: str) -> None:
-    """Let no line break between a formula in a sentence and the bracket or full stop beside it.
-
-    Browsers take such a formula for a picture, before and after which a line may always end.
-    """
-    for formula in list(doctree.findall(nodes.math)):
-        parent, at = formula.parent, formula.parent.index(formula)
-        before = "".join(n for n in parent[max(at - 1, 0) : at] if isinstance(n, nodes.Text))
-        after = "".join(n for n in parent[at + 1 : at + 2] if isinstance(n, nodes.Text))
-        opening = before[len(before.rstrip("(")) :]
-        closing = after[: len(after) - len(after.lstrip(".,;:!?)"))]
-        if not opening and not closing:
-            continue
-        if closing:
-            parent[at + 1] = nodes.Text(after[len(closing) :])
-        if opening:
-            parent[at - 1] = nodes.Text(before[: -len(opening)])
-        whole = nodes.inline("", "", classes=["unbroken"])
-        parent[at] = whole
-        whole += [nodes.Text(opening), formula, nodes.Text(closing)]
 
 
 def write_inline(translator: Any, node: nodes.math) -> None:
@@ -71,5 +61,4 @@ def write_block(translator: Any, node: nodes.math_block) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (write_inline, None), (write_block, None))
-    app.connect("doctree-resolved", keep_signs)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

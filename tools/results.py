@@ -1,10 +1,10 @@
 """Run the book's measured experiments; each writes one record to vgg_utils/records/.
 
     python tools/results.py --list          what there is, and what has no record yet
-    python tools/results.py                 all for this device that take an hour at most, anew
+    python tools/results.py                 all for this device that take 45 minutes at most, anew
     python tools/results.py digits_a        this one
     python tools/results.py --missing       those without a record
-    python tools/results.py --long          those of more than an hour too
+    python tools/results.py --long          those of more than 45 minutes too
     python tools/results.py --seeds 5 depth_photographs
                                             its first five seeds, and the others another time
     python tools/results.py --pilot depth_photographs
@@ -14,9 +14,10 @@
 
 A run that is stopped goes on where it was. All variants are run from the first seeds before the
 next ones, and the record is written anew whenever a seed is through; the runs of one that has begun
-wait in tools/experiments/begun, for this machine or, committed, another. A record with fewer seeds than its experiment is gone on with, a whole one is
-made anew. It holds the question, the settings, every seed's outcome with mean and standard
-deviation, when the test set was looked at, the device, the versions, the duration and the command.
+wait in tools/experiments/begun, for this machine or, committed, another. A record with fewer seeds
+than its experiment is gone on with, a whole one is made anew. It holds the question, the settings,
+every seed's outcome with mean and standard deviation, when the test set was looked at, the device,
+the versions, the duration and the command.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ RECORDS = ROOT / "vgg_utils" / "records"
 PARTS = ROOT / "tools" / "experiments" / "begun"
 PILOT = ROOT / "tools" / "experiments" / "pilot"
 MORE = 3  # exit status: stopped for time, and there is more to do
-LONG = 60  # minutes of one core; what takes more is run by name, or with --long
+LONG = 45  # minutes of one core; what takes more is run by name, or with --long
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 # Digits can be expected to come out again only where this is the same.
 MADE_WITH = f"vgg_utils {vgg_utils.__version__}; random numbers of `fit` from (seed, epoch, step)"
@@ -352,7 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="default: every experiment for this device")
     parser.add_argument("--list", action="store_true", help="list the experiments and end")
     parser.add_argument("--missing", action="store_true", help="only those without a record")
-    parser.add_argument("--long", action="store_true", help="also what takes more than an hour")
+    parser.add_argument("--long", action="store_true", help="also what takes over 45 minutes")
     parser.add_argument("--pilot", action="store_true", help="with the seeds that do not count")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="for downloads")

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from vgg_utils.configs import LayerSummary
-from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, TIGHT, WIDTH
+from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, TALL, TIGHT, WIDTH
 
 PLAIN = {"image": GREEN, "max-pool": ORANGE, "fully connected": GREY}
 HATCHED = {"1x1 convolution": (PURPLE, "///"), "normalisation": (RED, "xxx")}
@@ -89,7 +89,7 @@ def _box(axis: plt.Axes, x: float, length: float, height: float, depth: float, k
 
 def cost_by_block(costs: Mapping[str, LayerSummary]) -> plt.Figure:
     """Draw the shares of blocks, each named with the sum of its rows, in the three costs."""
-    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 5.2), sharex=True, sharey=True)
+    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 5.4), sharey=True, **TALL)
     names = [key.removeprefix("block ") for key in costs]
     table = np.array([cost[2:] for cost in costs.values()])  # (blocks, 3)
     sums, shares = table.sum(axis=0), 100 * table / table.sum(axis=0)

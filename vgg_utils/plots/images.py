@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patheffects import withStroke
 
-from vgg_utils.plots.style import BLUE, GREEN, ORANGE, RED, SKY, WIDTH, name_rows, outline
+from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, WIDTH, name_rows, outline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +57,8 @@ def at_work(trained: Trained, photo: Tensor, *, columns: int = 6) -> plt.Figure:
         strongest = block.flatten(1).std(1).argsort(descending=True)
         for axis, index in zip(row, strongest, strict=False):
             axis.imshow(block[index].numpy())
+            axis.set_frame_on(True)  # a map may end in white
+            axis.spines[:].set(visible=True, color=GREY, linewidth=0.5)
     return figure
 
 

@@ -11,6 +11,7 @@ BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#6E6E6E"
 SERIES: Any = plt.cycler(color=[BLUE, ORANGE, GREEN, GREY], marker=list("osDv"))
 WIDTH = 5.6  # inches
+TALL: Any = {"sharex": True, "gridspec_kw": {"hspace": 0.12}}
 TIGHT: Any = {"columnspacing": 1, "borderaxespad": 0.2, "handlelength": 1.2, "handletextpad": 0.5}
 
 

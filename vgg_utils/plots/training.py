@@ -7,7 +7,7 @@ from itertools import cycle, pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 
-from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, WIDTH, beside, name_rows, rings
+from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, TALL, WIDTH, beside, name_rows, rings
 
 
 def training_curves(histories: Sequence[Sequence[Mapping[str, float]]]) -> plt.Figure:
@@ -20,7 +20,7 @@ def training_curves(histories: Sequence[Sequence[Mapping[str, float]]]) -> plt.F
     part = "validation" if "validation_error" in histories[0][0] else "test"
     if f"{part}_error" not in histories[0][0]:
         raise ValueError("no validation_error in the history's rows: give `fit` a validation set")
-    figure, (losses, errors) = plt.subplots(2, 1, figsize=(WIDTH, 5.4), sharex=True)
+    figure, (losses, errors) = plt.subplots(2, 1, figsize=(WIDTH, 5.4), **TALL)
     for axis, key, colour, dashes, label in (
         (losses, "train_loss", BLUE, "-", "training"),
         (losses, f"{part}_loss", ORANGE, "--", part),
