@@ -317,13 +317,15 @@ EXPERIMENTS = {
         question="What is each part of the recipe worth to D with batch norm?",
         paper="Sect. 3.1",
         data=DATA,
-        seeds=FEWER,
+        seeds=COUNTING,
         pilot=PILOT,
         pilot_variants=["everything", "without flip"],
         variants=recipe(),
         common=COMMON,
         run=error_and_loss,
-        minutes=hours({"six": 6 * EPOCH["D"]}, FEWER, 8),  # narrow_photographs has the whole
+        minutes=hours(
+            {"six": 6 * EPOCH["D"]}, COUNTING, 8
+        ),  # narrow_photographs has some of the wholes
     ),
     "training_photographs": Experiment(
         question="Which schedule of the learning rate ends lowest?",
@@ -358,6 +360,6 @@ EXPERIMENTS = {
             "device": "cpu",
         },
         run=fast,
-        minutes=hours({"ten": 10 * 100}, FEWER, 4),
+        minutes=hours({"ten": 10 * 60}, FEWER, 4),
     ),
 }
