@@ -54,7 +54,9 @@ def place_in_book(app: Sphinx, doctree: nodes.document, page: str) -> None:
     number, total = int(lesson[1]), len(lessons(app))
     for line in doctree.findall(nodes.paragraph):
         if line.children and (minutes := MINUTES.match(line[0].astext())):
-            before = f"Lesson {number} of {total} · {minutes[0]}runs in {known['seconds']} s · "
+            parts = f"Lesson {number} of {total}", minutes[0].strip(), f"in {known['seconds']} s"
+            place, study, run = (part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
+            before = f"{place} · {study} runs {run} · ".replace(" ·", "\N{NO-BREAK SPACE}·")
             line[0:1] = [nodes.Text(before + line[0].astext()[minutes.end() :])]
             line["classes"].append("lesson-line")
             share = f'style="--done: {number / total:.1%}"'

@@ -1,8 +1,8 @@
 """Where a line may end, and where it may not.
 
 A browser ends a line at any space and hyphen, and beside any formula, which it takes for a picture.
-In what a cell prints it ends none, so that a sentence runs out of a phone's page. Each function
-mends one of the two in the page's tree.
+In what a cell prints it ends none, so that a sentence runs out of a phone's page. And columns of a
+table are as wide for a digit as for a word. Each function mends one of these in the page's tree.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ from sphinx.application import Sphinx
 
 COLUMNS = re.compile(r"\S {2,}\S|^ {2,}")  # what stands below one another, or is set in
 NUMBERED = re.compile(
-    r"\b((?:lessons?|exercises?|tasks?|tables?|figures?|seeds?|Sects?\.|Eqs?\.)) (?=\d)",
+    r"\b((?:lessons?|exercises?|tasks?|tables?|figures?|seeds?|(?:Sects?|Eqs?)\.)) (?=\d)"
+    r"|\b(Apps?\.) (?=[A-Z]\b)",
     re.IGNORECASE,
 )
-NAME = re.compile(r"((?:VGG|ResNet)-\d+|conv\d-\d+)")
+EQUATION = re.compile(r"(\b[A-Za-zα-ωσβ]|\d) ([=·/]) (?=[\d−]|[A-Z]\b)")
+NAME = re.compile(
+    r"((?:VGG|ResNet|CIFAR)-\d+|A-LRN|Grad-CAM|top-\d|conv\d-\d+|\d{4}-\d\d-\d\d)", re.IGNORECASE
+)
+NUMBERS = re.compile(r"[\d\s.,%±+−–×]+")
+PROSE = nodes.paragraph | nodes.title | nodes.emphasis | nodes.strong | nodes.reference
 
 
 def wrap_sentences(app: Sphinx | None, doctree: nodes.document, page: str) -> None:
@@ -30,15 +36,31 @@ def wrap_sentences(app: Sphinx | None, doctree: nodes.document, page: str) -> No
 
 
 def keep_numbers(app: Sphinx | None, doctree: nodes.document, page: str) -> None:
-    """Keep "lesson 8" on one line, and "VGG-16", and "conv3-64"."""
+    """Keep "lesson 8" on one line, "S = 384", and names such as "VGG-16" and "conv3-64"."""
     for text in list(doctree.findall(nodes.Text)):
         parent = text.parent
-        if isinstance(parent, nodes.paragraph | nodes.emphasis | nodes.strong):
-            parts = NAME.split(NUMBERED.sub("\\1\N{NO-BREAK SPACE}", text))
-            whole = [nodes.inline("", part, classes=["unbroken"]) for part in parts[1::2]]
-            rest = [nodes.Text(part) for part in parts[::2]]
-            mixed = [node for pair in zip(rest, [*whole, None], strict=True) for node in pair]
-            parent.replace(text, [node for node in mixed if node is not None and node.astext()])
+        if not isinstance(parent, PROSE) and type(parent) is not nodes.inline:
+            continue
+        words = EQUATION.sub("\\1\N{NO-BREAK SPACE}\\2\N{NO-BREAK SPACE}", text)
+        if not isinstance(parent.parent, nodes.entry):  # a column has to be narrow on a phone
+            words = NUMBERED.sub("\\1\\2\N{NO-BREAK SPACE}", words)
+        parts = NAME.split(words)
+        whole = [nodes.inline("", part, classes=["unbroken"]) for part in parts[1::2]]
+        rest = [nodes.Text(part) for part in parts[::2]]
+        mixed = [node for pair in zip(rest, [*whole, None], strict=True) for node in pair]
+        parent.replace(text, [node for node in mixed if node is not None and node.astext()])
+
+
+def mark_numbers(app: Sphinx | None, doctree: nodes.document, page: str) -> None:
+    """Mark columns of numbers, which stand to the right and need no more room than they take."""
+    for group in doctree.findall(nodes.tgroup):
+        rows = [list(row.findall(nodes.entry)) for row in group.findall(nodes.row)]
+        if len({len(row) for row in rows}) > 1:  # some cells span columns
+            continue
+        for head, *column in zip(*rows, strict=True):
+            if all(NUMBERS.fullmatch(entry.astext() or "–") for entry in column):
+                for entry in (head, *column):
+                    entry["classes"].append("number")
 
 
 def keep_signs(app: Sphinx | None, doctree: nodes.document, page: str) -> None:
@@ -64,6 +86,6 @@ def keep_signs(app: Sphinx | None, doctree: nodes.document, page: str) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for mend in (wrap_sentences, keep_signs, keep_numbers):
+    for mend in (wrap_sentences, mark_numbers, keep_signs, keep_numbers):
         app.connect("doctree-resolved", mend)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 SPACES = (
     # A sign after "=" belongs to what follows; browsers would set it apart from both sides.
     (r"(=</mo>\s*)<mo>(?=[±∓])", r'\1<mo form="prefix">'),
+    # max and min are no operations between what stands beside them.
+    (r"<mo>(max|min)</mo>(?=\s*<mo[^>]*>\()", r"<mi>\1</mi>"),
     # The name of a function keeps a little apart from its argument, unless that is in brackets.
     (r"(&ApplyFunction;</mo>)(?!\s*<mo[^>]*>[(\[{])", r'\1<mspace width="0.1667em"/>'),
     # A slash does not.
