@@ -53,10 +53,13 @@ def test_a_slash_stands_close():
 
 
 def test_numbers_stay_with_what_they_number():
-    doctree = publish_doctree("See lesson 8, *exercise 3.2* and VGG-16's ``table 3``, 7 layers.\n")
+    doctree = publish_doctree(
+        "`Lesson 8 <a>`__, *exercise 3.2*, App. A, VGG-16's ``table 3``: S = 384 at 7 layers.\n"
+    )
     book_lines.keep_numbers(None, doctree, "page")
-    found = doctree.astext()
-    assert found == "See lesson\xa08, exercise\xa03.2 and VGG-16's table 3, 7 layers."
+    assert doctree.astext() == (
+        "Lesson\xa08, exercise\xa03.2, App.\xa0A, VGG-16's table 3: S\xa0=\xa0384 at 7 layers."
+    )
     kept = [n.astext() for n in doctree.findall(nodes.inline) if "unbroken" in n["classes"]]
     assert kept == ["VGG-16"]
 
@@ -78,3 +81,14 @@ def test_printed_sentences_wrap_and_columns_stand(printed, wraps):
     book_lines.wrap_sentences(None, doctree, "page")
     assert ("sentences" in block["classes"]) == wraps
     assert "sentences" not in other["classes"]
+
+
+def test_columns_of_numbers_are_marked():
+    doctree = publish_doctree(
+        "====  =======  =====  ======\nnet   weights  error  field\n====  =======  =====  ======\n"
+        "A     133 M    29.6   \N{EN DASH}\nD     138.4    27.0   212\n"
+        "====  =======  =====  ======\n"
+    )
+    book_lines.mark_numbers(None, doctree, "page")
+    marked = [n.astext() for n in doctree.findall(nodes.entry) if "number" in n["classes"]]
+    assert marked == ["error", "field", "29.6", "\N{EN DASH}", "27.0", "212"]  # M is no number

@@ -9,8 +9,8 @@ roots that don't grow. book/_static/accessibility.css asks for it.
 from __future__ import annotations
 
 import html
-import re
 from typing import Any
+from xml.etree import ElementTree
 
 from docutils import nodes
 from docutils.utils.math import MathError
@@ -19,32 +19,59 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
-# What TeX sets otherwise than browsers do: patterns in MathML, and what stands for them.
-SPACES = (
-    # A sign after "=" belongs to what follows; browsers would set it apart from both sides.
-    (r"(=</mo>\s*)<mo>(?=[±∓])", r'\1<mo form="prefix">'),
-    # max and min are no operations between what stands beside them.
-    (r"<mo>(max|min)</mo>(?=\s*<mo[^>]*>\()", r"<mi>\1</mi>"),
-    # The name of a function keeps a little apart from its argument, unless that is in brackets.
-    (r"(&ApplyFunction;</mo>)(?!\s*<mo[^>]*>[(\[{])", r'\1<mspace width="0.1667em"/>'),
-    # A slash does not.
-    (r"<mo[^>]*>/</mo>", '<mo stretchy="false" lspace="0" rspace="0">/</mo>'),
-    # The star of a convolution stands at the height of a minus.
-    (r"<mo>\*</mo>", "<mo>\N{ASTERISK OPERATOR}</mo>"),
-)
+SCRIPTS = {"msub", "msup", "msubsup", "munder", "mover", "munderover"}
+MATHML = "http://www.w3.org/1998/Math/MathML"
+
+
+def close_up(tree: ElementTree.Element) -> None:
+    """Set spaces and heights as TeX does, where browsers set them otherwise."""
+    for parent in list(tree.iter()):
+        children = list(parent)
+        for place, node in enumerate(children):
+            before = children[place - 1] if place else None
+            after = next(iter(children[place + 1 :]), None)
+            sign = (node.text or "").strip()
+            if node.tag == "mo" and sign == "/":
+                node.attrib |= {"stretchy": "false", "lspace": "0", "rspace": "0"}
+            elif node.tag == "mo" and sign == "‖" and "maxsize" not in node.attrib:
+                node.set("stretchy", "false")
+            elif node.tag == "mo" and sign == "*":  # as high as a minus
+                node.text = "\N{ASTERISK OPERATOR}"
+            elif node.tag == "mo" and sign in "±∓" and before is not None and before.text == "=":
+                node.set("form", "prefix")  # belongs to what follows
+            elif node.tag == "mo" and sign in {"max", "min"} and opens(after):
+                node.tag = "mi"  # no operation between its neighbours
+            elif sign == "\N{FUNCTION APPLICATION}" and not opens(after):
+                space = ElementTree.Element("mspace", width="0.1667em")
+                parent.insert(list(parent).index(node) + 1, space)
+        if parent.tag in SCRIPTS:
+            for script in children[1:]:
+                for operator in script.iter("mo"):
+                    operator.attrib |= {"lspace": "0", "rspace": "0"}
+        if parent.tag in {"msub", "msup", "msubsup"} and len(children[0].text or "") == 1:
+            # Scripts stand on one line, whatever letter they belong to.
+            box = ElementTree.Element("mpadded", height="0.48em", depth="0")
+            box.append(children[0])
+            parent[0] = box
+
+
+def opens(node: ElementTree.Element | None) -> bool:
+    return node is not None and node.tag == "mo" and (node.text or "") in {"(", "[", "{"}
 
 
 def translate(node: nodes.Element, block: bool) -> str:
     """Return a formula's MathML; warn of what docutils can't read, which stops the build.
 
-    Large brackets need a side: `\\Bigl(` and `\\Bigr)`, not `\\Big(`. Norms that shall not grow are
-    `\\lVert x \\rVert`, and what stands below a brace is set there by `\\underset`.
+    Large brackets need a side: `\\Bigl(` and `\\Bigr)`, not `\\Big(`. Norms are
+    `\\lVert x \\rVert`, or `\\biggl\\|` and `\\biggr\\|` where they shall be large.
     """
     try:
         written = tex2mathml(node.astext(), as_block=block)
-        for wrong, right in SPACES:
-            written = re.sub(wrong, right, written)
-        return written
+        written = written.replace("&ApplyFunction;", "\N{FUNCTION APPLICATION}")
+        tree = ElementTree.fromstring(written.replace(f' xmlns="{MATHML}"', ""))
+        close_up(tree)
+        tree.set("xmlns", MATHML)
+        return ElementTree.tostring(tree, encoding="unicode")
     except MathError as error:
         logger.warning("no MathML for %s: %s", node.astext(), error, location=node)
         return f"<code>{html.escape(node.astext())}</code>"

@@ -1,4 +1,4 @@
-// Guesses: a fold <details class="guess"> asks in its summary. The page takes the reader's guess and
+// Guesses: a fold <details class="guess"> asks in its summary. The page takes the reader’s guess and
 // then opens the answer. Without scripts, and in a notebook, it stays a plain fold.
 //
 //   data-choices="3|5|7" data-answer="5"            choose one
@@ -6,7 +6,7 @@
 
 function told(right, given, answer) {
   if (right) return "Right.";
-  return `You said ${given}. It's ${answer}.`;
+  return `You said ${given}. It’s ${answer}.`;
 }
 
 function ask(fold) {

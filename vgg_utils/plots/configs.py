@@ -100,7 +100,8 @@ def cost_by_block(costs: Mapping[str, LayerSummary]) -> plt.Figure:
     }
     for axis, share, (title, colour) in zip(axes, shares.T, titles.items(), strict=True):
         axis.bar_label(axis.bar(names, share, color=colour), fmt=_percent, padding=1)
-        axis.set(title=title, ylim=(0, 95), yticks=[])
+        axis.set(ylim=(0, 95), yticks=[])
+        axis.set_title(title, y=0.8)
         axis.spines["left"].set_visible(False)
         axis.tick_params(bottom=False)
         axis.grid(False)

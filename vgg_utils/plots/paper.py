@@ -45,7 +45,7 @@ def paper_beside_ours(
         if value is not None:
             left.plot(value, row, "D", color=GREY, markersize=7)
             beside(left, f"{value:.1f}", value, row, 8)
-    left.margins(x=0.35)
+    left.margins(x=0.45)
     left.locator_params(axis="x", nbins=5)
     shift = 0.18 * (1 - len(ours))
     for (name, column), look in zip(ours.items(), SERIES(), strict=False):
