@@ -807,7 +807,7 @@ def test_seeds_give_the_verdict(
     for number in range(1, 201):
         mean, margin = judged(changes_of(number, count, one, two, spread))
         told.append(np.sign(mean) if abs(mean) > margin else 0)
-    words = {-1: "second is better", 0: "can't tell", 1: "first is better"}
+    words = {-1: "second is better", 0: "can’t tell", 1: "first is better"}
     draw = figure.get_by_role("button", name="Draw anew")
     for verdict in told[:12]:
         assert figure.locator(".seed-verdict").inner_text() == words[int(verdict)]
@@ -1312,7 +1312,7 @@ def test_low_confidence_says_none_of_these(show: Any, tmp_path: Path) -> None:
     figure.get_by_label("Random weights").check()
     wait_for_other_scores(figure, before)
     assert figure.get_by_text("none of these?").is_visible()
-    assert "They've learnt nothing" in answer_of(figure)
+    assert "They’ve learnt nothing" in answer_of(figure)
     random = scores_of(figure)
     figure.get_by_label("Random weights").uncheck()
     wait_for_other_scores(figure, random)
@@ -1461,7 +1461,7 @@ def test_broken_weights_are_said(show: Any) -> None:
     figure.page.evaluate("name => { window.bookWeights = { [name]: btoa('no zip') }; }", name)
     figure.get_by_role("button").click()
     figure.get_by_role("alert").wait_for()
-    assert figure.get_by_role("alert").inner_text() == "The weights didn't load: no zip file"
+    assert figure.get_by_role("alert").inner_text() == "The weights didn’t load: no zip file"
 
 
 def test_notebook_hands_weights_over_and_keeps_none(monkeypatch: pytest.MonkeyPatch) -> None:

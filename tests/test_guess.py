@@ -26,7 +26,7 @@ def ask(page: Any, tmp_path: Path) -> Any:
     return ask
 
 
-@pytest.mark.parametrize(("choice", "said"), [("5", "Right."), ("9", "You said 9. It's 5.")])
+@pytest.mark.parametrize(("choice", "said"), [("5", "Right."), ("9", "You said 9. It’s 5.")])
 def test_choice_is_judged_and_opens_the_answer(ask: Any, choice: str, said: str) -> None:
     page = ask(CHOICES)
     answer = page.get_by_text("One more on either side.")
@@ -45,7 +45,7 @@ def test_choice_is_judged_and_opens_the_answer(ask: Any, choice: str, said: str)
     [
         ("2.3", "Right."),
         ("2,303", "Right."),
-        ("10", "You said 10. It's 2.303."),
+        ("10", "You said 10. It’s 2.303."),
         ("ten", "Type a number, such as 1.5."),
         ("", "Type a number, such as 1.5."),
     ],

@@ -429,7 +429,7 @@ def test_network_loads_when_asked_for_and_says_if_it_cannot(
     page.route("**/networks/*", lambda route: route.fulfill(status=404))
     figure.get_by_role("button").press("Enter")
     figure.get_by_role("alert").wait_for()
-    assert "The weights didn't load: the site doesn't answer (404)." in figure.inner_text()
+    assert "The weights didn’t load: the site doesn’t answer (404)." in figure.inner_text()
     page.unroute("**/networks/*")
     figure.get_by_role("button", name="Try again").press("Enter")
     figure.locator(".work-bars tr").first.wait_for()

@@ -157,6 +157,8 @@ def test_lesson_says_which_it_is_and_what_comes_before_and_after(site: Path) -> 
     for at, page in enumerate(NOTEBOOKS):
         html = (site / f"{page}.html").read_text("utf-8")
         (line,) = re.findall('<p class="lesson-line">(.+?)</p>', html)
+        assert re.search(r"Lesson\xa0\d+\xa0of\xa0\d+\xa0· \d+\xa0minutes", line)
+        line = line.replace("\xa0", " ")
         minutes = lessons.load(lessons.load_notebook(ROOT / f"{page}.ipynb")).minutes
         seconds = times[page.removeprefix("book/")]["seconds"]
         number = int(page.removeprefix("book/")[:2])

@@ -2,11 +2,10 @@
 
     python -m vgg_utils.fast_cifar10                            five seeds, every trick on
     python -m vgg_utils.fast_cifar10 --without flip whitening   the same without these two
-    python -m vgg_utils.fast_cifar10 --two-cores                the preset for two cores of a CPU
 
 The network is a chain of 3x3 convolutions and 2x2 max-pools, as VGG is, with batch normalisation.
-The aim, 6% error or less within seconds, has not been measured on a GPU yet. On a CPU the whole
-network takes hours, the preset ten minutes.
+The aim, 6% error or less within seconds, has not been measured on a GPU yet. A CPU takes hours,
+unless `--width` and `--train-size` make it small.
 
 Who found what: Page, "How to train your ResNet" (myrtle.ai, 2018 to 2019), for images kept on the
 GPU, the schedule, smoothing, whitening and small logits; Wind, "94% on CIFAR-10 in 94 lines and 94
@@ -24,7 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -86,9 +85,6 @@ class Recipe:
 #: The tricks that are on by default.
 TRICKS = tuple(field.name for field in fields(Recipe) if field.default is True)
 NUMBERS = {f.name: f.default for f in fields(Recipe) if not isinstance(f.default, bool)}
-#: A preset for two cores of a CPU, and its layers: the first maps are pooled before they are read.
-TWO_CORES = Recipe(epochs=12, batch_size=128)
-TWO_CORES_LAYERS: Layers = ("M", *[(3, 48)] * 2, "M", *[(3, 96)] * 2, "M", *[(3, 192)] * 2)
 
 
 class Run(NamedTuple):
@@ -264,32 +260,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says, once for every seed; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m vgg_utils.fast_cifar10",
-        description="Train on CIFAR-10 fast, on one GPU. Without one take --two-cores; a trial: "
+        description="Train on CIFAR-10 fast, on one GPU. Without one this takes hours; a trial: "
         "--width 0.125 --train-size 5000 --batch-size 50 --epochs 8 --seeds 1",
     )
     add, off = parser.add_argument, f"turn tricks off: {', '.join(TRICKS)}"
     add("--without", nargs="+", default=[], choices=TRICKS, metavar="TRICK", help=off)
     add("--compile", action="store_true", help="use torch.compile; may pay off over many seeds")
     add("--seeds", type=int, default=5, metavar="N", help="train with seeds 1 to N (default: 5)")
-    add("--two-cores", action="store_true", help="the preset for two cores of a CPU")
     for name, number in NUMBERS.items():
-        usual = f"default: {number}; with --two-cores: {getattr(TWO_CORES, name)}"
-        option, default = "--" + name.replace("_", "-"), argparse.SUPPRESS
-        add(option, type=type(number), default=default, metavar="X", help=usual)
+        option = "--" + name.replace("_", "-")
+        add(option, type=type(number), default=number, metavar="X", help="default: %(default)s")
     add("--train-size", type=int, default=50_000, metavar="N", help="take the first N images only")
     add("--device", help="cpu, cuda (default: cuda where there is one)")
     add("--data-dir", default="data", metavar="DIR", help="for CIFAR-10 (default: data)")
     options = parser.parse_args(arguments)
-    given = {name: value for name, value in vars(options).items() if name in (*NUMBERS, "compile")}
-    base, layers = (TWO_CORES, TWO_CORES_LAYERS) if options.two_cores else (Recipe(), LAYERS)
+    settings = {name: getattr(options, name) for name in (*NUMBERS, "compile")}
     runs = []
     try:
-        recipe = replace(base, **given, **dict.fromkeys(options.without, False))
+        recipe = Recipe(**settings, **dict.fromkeys(options.without, False))
         data = load_cifar10(options.data_dir)
         first = data.train[: positive("train_size", options.train_size)]
         data = data._replace(train=TensorDataset(*first))
         for seed in range(1, positive("seeds", options.seeds) + 1):
-            runs.append(train(data, recipe, seed=seed, device=options.device, layers=layers))
+            runs.append(train(data, recipe, seed=seed, device=options.device))
             print(f"seed {seed}", *(f"{name} {x:.4g}" for name, x in runs[-1].history[-1].items()))
     except (TrainingError, DownloadError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
