@@ -301,7 +301,10 @@ def test_design_holds_the_tables_of_the_code():
 
 
 def test_pilot_says_how_many_seeds_and_leaves_the_records_alone(tmp_path, monkeypatch, capsys):
-    """On made-up runs: sd of the changes -1, -2 is 0.71, of which each claim's size is a share."""
+    """On made-up runs: sd of the changes -1, -2 is 0.71, of which each claim's size is a share.
+
+    A run that counts and waits for the rest of its seed stays.
+    """
     monkeypatch.setattr(results, "PARTS", tmp_path / "parts")
     monkeypatch.setattr(results, "PILOT", tmp_path / "pilot")
     monkeypatch.setattr(claims, "PILOT", tmp_path / "pilot")
@@ -314,7 +317,11 @@ def test_pilot_says_how_many_seeds_and_leaves_the_records_alone(tmp_path, monkey
     known = EXPERIMENTS["depth_photographs"]
     fields = {**vars(known), "run": made_up, "pilot_variants": ["A", "B"]}
     monkeypatch.setitem(EXPERIMENTS, "depth_photographs", type(known)(**fields))
+    counts = results.part_path("depth_photographs", "A", 1)
+    counts.parent.mkdir(parents=True)
+    counts.write_text("{}", encoding="utf-8")
     assert results.main(["--pilot", "depth_photographs", "--jobs", "1"]) == 0
+    assert list((tmp_path / "parts").rglob("*.json")) == [counts]
     said = capsys.readouterr().out
     assert "depth_photographs: about" in said and not (tmp_path / "records").exists()
     line = next(line for line in claims.pilot().splitlines() if line.startswith("B less A "))

@@ -304,9 +304,15 @@ def write(name: str, record: dict[str, Any]) -> None:
 
 
 def write_pilot(name: str, record: dict[str, Any]) -> None:
-    """Store what no page may read: the spread decides how many seeds the claims get."""
+    """Store what no page may read: the spread decides how many seeds the claims get.
+
+    The parts that it's made of go, and those of the seeds that count stay.
+    """
     PILOT.mkdir(parents=True, exist_ok=True)
     (PILOT / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    for seed in record["settings"]["seeds"]:
+        for part in (PARTS / name).glob(f"*-{seed}.json"):
+            part.unlink()
     print(f"wrote tools/experiments/pilot/{name}.json; see python tools/claims.py --pilot")
 
 
