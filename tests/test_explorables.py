@@ -1184,7 +1184,7 @@ def boxes_of(figure: Any, pane: str, mark: str) -> list[float]:
 
 
 def assert_patch_is_cut_out(figure: Any, ends: list[tuple[float, float]], field: int) -> None:
-    """The patch shows the pixels that the unit sees, and nothing where there are none."""
+    """The patch shows the pixels of the picture that the unit sees, as large as fits."""
     read = """canvas => {
       const { width, height } = canvas;
       const copy = Object.assign(document.createElement('canvas'), { width, height });
@@ -1194,12 +1194,16 @@ def assert_patch_is_cut_out(figure: Any, ends: list[tuple[float, float]], field:
     }"""
     side, *seen = figure.locator(".work-seen canvas").first.evaluate(read)
     width, *cut = figure.locator(".work-patch canvas").evaluate(read)
-    assert width == field
     assert figure.locator(".work-patch figcaption").inner_text() == f"It sees {field}x{field}"
-    whole = np.pad(np.reshape(seen, (side, side, 4)), ((field, field), (field, field), (0, 0)))
-    top, left = (int(begin) + field for begin, _ in ends)
-    expected = whole[top : top + field, left : left + field]
-    np.testing.assert_array_equal(np.reshape(cut, (field, field, 4)), expected)
+    (top, bottom), (left, right) = (
+        (max(0, round(begin)), min(side, round(end))) for begin, end in ends
+    )
+    expected = np.zeros((width, width, 4))
+    expected[: bottom - top, : right - left] = np.reshape(seen, (side, side, 4))[
+        top:bottom, left:right
+    ]
+    assert width == max(bottom - top, right - left)
+    np.testing.assert_array_equal(np.reshape(cut, (width, width, 4)), expected)
 
 
 def test_unit_shows_its_value_its_field_and_the_strongest_map(show: Any) -> None:
@@ -1212,14 +1216,18 @@ def test_unit_shows_its_value_its_field_and_the_strongest_map(show: Any) -> None
     slider = figure.get_by_role("slider")
     slider.press("Home")
     one, every = figure.locator(".work-one .live-grip"), figure.locator(".work-all .live-grip")
+    aim: list[float] = []  # in pixels
     for layer, values in zip(rows, maps, strict=True):
         assert slider.get_attribute("aria-valuetext").startswith(
             f"{layer.name}: {len(values)} maps"
         )
-        about_mean = values - values.mean((1, 2), keepdim=True) if values.shape[1] > 1 else values
-        spread = about_mean.square().sum((1, 2))
-        place = [int(n) for n in re.findall(r"(?:map|row|column) (\d+)", said(figure))[:3]]
-        assert spread[place[0] - 1] == pytest.approx(spread.max().item(), rel=1e-3)
+        at, *place = (int(n) - 1 for n in re.findall(r"(?:map|row|column) (\d+)", said(figure))[:3])
+        assert values[at, place[0], place[1]] == pytest.approx(
+            values[:, place[0], place[1]].max().item(), abs=1e-3
+        )
+        for index, pixel in zip(place, aim or [], strict=False):  # the place stays
+            near = abs(sum(layer.interval(index)) / 2 - pixel) <= layer.jump / 2
+            assert near or index in (0, values.shape[1] - 1)
         for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowLeft"):
             one.press(key)
             every.press(key)
@@ -1250,6 +1258,7 @@ def test_unit_shows_its_value_its_field_and_the_strongest_map(show: Any) -> None
         if button.is_enabled():
             button.press("Enter")
         assert "No other map is stronger there" in said(figure)
+        aim = [sum(layer.interval(index)) / 2 for index in (row, column)]
         slider.press("ArrowRight")
     assert boxes_of(figure, ".work-source", ".work-crop") == pytest.approx(
         [1 / 6, 1 / 6, 5 / 6, 5 / 6], abs=0.01
