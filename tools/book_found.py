@@ -54,10 +54,10 @@ def place_in_book(app: Sphinx, doctree: nodes.document, page: str) -> None:
     number, total = int(lesson[1]), len(lessons(app))
     for line in doctree.findall(nodes.paragraph):
         if line.children and (minutes := MINUTES.match(line[0].astext())):
-            parts = f"Lesson {number} of {total}", minutes[0].strip(), f"in {known['seconds']} s"
-            place, study, run = (part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
-            before = f"{place} · {study} runs {run} · ".replace(" ·", "\N{NO-BREAK SPACE}·")
-            line[0:1] = [nodes.Text(before + line[0].astext()[minutes.end() :])]
+            place, run = f"Lesson {number} of {total} ·", f"in {known['seconds']} s ·"
+            unbroken = place, minutes[0].strip(), "runs", run
+            before = " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in unbroken)
+            line[0:1] = [nodes.Text(f"{before} {line[0].astext()[minutes.end() :]}")]
             line["classes"].append("lesson-line")
             share = f'style="--done: {number / total:.1%}"'
             bar = f'<div class="lesson-bar" {share} aria-hidden="true"></div>'

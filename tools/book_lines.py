@@ -19,7 +19,7 @@ NUMBERED = re.compile(
     r"|\b(Apps?\.) (?=[A-Z]\b)",
     re.IGNORECASE,
 )
-EQUATION = re.compile(r"(\b[A-Za-zα-ωσβ]|\d) ([=·/]) (?=[\d−]|[A-Z]\b)")
+EQUATION = re.compile(r"(\b[A-Za-zα-ω]|\d) ([=·/]) (?=[\d−]|[A-Z]\b)")
 NAME = re.compile(
     r"((?:VGG|ResNet|CIFAR)-\d+|A-LRN|Grad-CAM|top-\d|conv\d-\d+|\d{4}-\d\d-\d\d)", re.IGNORECASE
 )
@@ -44,11 +44,12 @@ def keep_numbers(app: Sphinx | None, doctree: nodes.document, page: str) -> None
         words = EQUATION.sub("\\1\N{NO-BREAK SPACE}\\2\N{NO-BREAK SPACE}", text)
         if not isinstance(parent.parent, nodes.entry):  # a column has to be narrow on a phone
             words = NUMBERED.sub("\\1\\2\N{NO-BREAK SPACE}", words)
-        parts = NAME.split(words)
-        whole = [nodes.inline("", part, classes=["unbroken"]) for part in parts[1::2]]
-        rest = [nodes.Text(part) for part in parts[::2]]
-        mixed = [node for pair in zip(rest, [*whole, None], strict=True) for node in pair]
-        parent.replace(text, [node for node in mixed if node is not None and node.astext()])
+        pieces = [
+            nodes.inline("", piece, classes=["unbroken"]) if at % 2 else nodes.Text(piece)
+            for at, piece in enumerate(NAME.split(words))  # every other one is a name
+            if piece
+        ]
+        parent.replace(text, pieces)
 
 
 def mark_numbers(app: Sphinx | None, doctree: nodes.document, page: str) -> None:

@@ -28,18 +28,20 @@ def close_up(tree: ElementTree.Element) -> None:
     for parent in list(tree.iter()):
         children = list(parent)
         for place, node in enumerate(children):
+            if node.tag != "mo":
+                continue
             before = children[place - 1] if place else None
             after = next(iter(children[place + 1 :]), None)
             sign = (node.text or "").strip()
-            if node.tag == "mo" and sign == "/":
+            if sign == "/":
                 node.attrib |= {"stretchy": "false", "lspace": "0", "rspace": "0"}
-            elif node.tag == "mo" and sign == "‖" and "maxsize" not in node.attrib:
+            elif sign == "‖" and "maxsize" not in node.attrib:
                 node.set("stretchy", "false")
-            elif node.tag == "mo" and sign == "*":  # as high as a minus
+            elif sign == "*":  # as high as a minus
                 node.text = "\N{ASTERISK OPERATOR}"
-            elif node.tag == "mo" and sign in "±∓" and before is not None and before.text == "=":
+            elif sign in {"±", "∓"} and before is not None and before.text == "=":
                 node.set("form", "prefix")  # belongs to what follows
-            elif node.tag == "mo" and sign in {"max", "min"} and opens(after):
+            elif sign in {"max", "min"} and opens(after):
                 node.tag = "mi"  # no operation between its neighbours
             elif sign == "\N{FUNCTION APPLICATION}" and not opens(after):
                 space = ElementTree.Element("mspace", width="0.1667em")

@@ -310,9 +310,9 @@ def write_pilot(name: str, record: dict[str, Any]) -> None:
     """
     PILOT.mkdir(parents=True, exist_ok=True)
     (PILOT / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    for seed in record["settings"]["seeds"]:
-        for part in (PARTS / name).glob(f"*-{seed}.json"):
-            part.unlink()
+    for variant in record["results"]:
+        for seed in record["settings"]["seeds"]:
+            part_path(name, variant, seed).unlink(missing_ok=True)
     print(f"wrote tools/experiments/pilot/{name}.json; see python tools/claims.py --pilot")
 
 
