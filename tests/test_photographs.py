@@ -101,8 +101,8 @@ def test_network_is_trained_once_and_found_again_in_the_same_state(photos):
     assert len(photos) == 6
 
 
-def test_whole_recipe_is_the_narrow_table_s_d_with_batch_norm(photos):
-    try_out("narrow_photographs", "D, batch norm")
+def test_whole_recipe_is_the_a_with_batch_norm_of_the_depth_table(photos):
+    try_out("depth_photographs", "A, batch norm")
     trained = len(photos)
     try_out("recipe_photographs", "everything")
     assert len(photos) == trained
@@ -141,7 +141,7 @@ def test_each_part_of_the_recipe_is_left_out_alone():
 
 def test_twin_sees_as_far_as_b_with_as_many_weights():
     nets = {
-        name: VGGNet(3, 10, **photographs.net(layers, **photographs.WIDE)["model"])
+        name: VGGNet(3, 10, **photographs.net(layers)["model"])
         for name, layers in (
             ("B", "B"),
             ("twin", photographs.TWIN),
@@ -170,21 +170,21 @@ def test_jittered_network_and_its_equal_are_trained_as_long_from_the_same_networ
             stage = stage["after"]
         return found[::-1]
 
-    jitter, longer = chain("jitter"), chain("S = 56, longer")
+    jitter, longer = chain("jitter"), chain("S = 48, longer")
     assert jitter[:-1] == longer[:-1] and jitter[-1][1:] == longer[-1][1:]
-    assert (jitter[-1][0], longer[-1][0]) == ([40, 72], [56, 56])
-    assert [part[1:] for part in chain("S = 40, longer")] == [part[1:] for part in jitter]
-    assert {part[0][0] for part in chain("S = 40, longer")} == {40}
+    assert (jitter[-1][0], longer[-1][0]) == ([32, 64], [48, 48])
+    assert [part[1:] for part in chain("S = 32, longer")] == [part[1:] for part in jitter]
+    assert {part[0][0] for part in chain("S = 32, longer")} == {32}
 
 
 def test_stride_of_eight_gives_the_paper_s_protocol_in_strides():
     net = VGGNet(3, 10, **views.stages("E")["jitter"]["model"]).eval()
     convolutions = [layer for layer in net.features if isinstance(layer, nn.Conv2d)]
-    assert len(convolutions) == 16 and net.image_size == 32 and net.min_size == 8
-    assert not any(scale % 8 for scale in [*views.JITTER, *views.NEW, 48, 64])
+    assert len(convolutions) == 16 and net.image_size == 24 and net.min_size == 8
+    assert not any(scale % 8 for scale in [*views.JITTER, *views.NEW])
     paper = [224, 256, 384, 512]
-    ours = [32, views.SMALL, views.MIDDLE, views.LARGE]
-    assert [s / 8 - 4 for s in ours] == [0, 1, 3, 5] and [s / 32 - 7 for s in paper] == [0, 1, 5, 9]
+    ours = [views.CROP, views.SMALL, views.MIDDLE, views.LARGE]
+    assert [s / 8 - 3 for s in ours] == [0, 1, 3, 5] and [s / 32 - 7 for s in paper] == [0, 1, 5, 9]
 
 
 def test_folds_test_every_flower_once_and_train_on_the_others(tmp_path):
@@ -317,7 +317,7 @@ def test_pilot_says_how_many_seeds_and_leaves_the_records_alone(tmp_path, monkey
     known = EXPERIMENTS["depth_photographs"]
     fields = {**vars(known), "run": made_up, "pilot_variants": ["A", "B"]}
     monkeypatch.setitem(EXPERIMENTS, "depth_photographs", type(known)(**fields))
-    counts = results.part_path("depth_photographs", "A", 1)
+    counts = results.part_path("depth_photographs", "A", 11)
     counts.parent.mkdir(parents=True)
     counts.write_text("{}", encoding="utf-8")
     assert results.main(["--pilot", "depth_photographs", "--jobs", "1"]) == 0

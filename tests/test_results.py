@@ -15,7 +15,9 @@ from torch.utils.data import TensorDataset
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+import claims  # noqa: E402
 import results  # noqa: E402
+from claims import Claim  # noqa: E402
 from experiments import EXPERIMENTS, base, reproduction  # noqa: E402
 from experiments.base import AT_THE_END, EVERY_EPOCH, NO_TEST, Experiment  # noqa: E402
 from image_files import write_images  # noqa: E402
@@ -126,6 +128,18 @@ def test_first_seeds_can_be_had_before_the_others(small, tmp_path, monkeypatch, 
     assert whole["settings"]["seeds"] == [1, 2, 4]
     for variant, result in first.items():
         assert whole["results"][variant]["runs"][0] == result["runs"][0]
+
+
+def test_variant_that_needs_fewer_seeds_is_run_from_the_first_alone(small, tmp_path, monkeypatch):
+    fewer = {**vars(EXPERIMENTS["small"]), "fewer": {"by ten": 2}}
+    monkeypatch.setitem(EXPERIMENTS, "small", Experiment(**fewer))
+    record = results.run("small", tmp_path, jobs=1)
+    assert made == [(1, 1), (10, 1), (1, 2), (10, 2), (1, 4)]
+    ran = {name: [run["seed"] for run in of["runs"]] for name, of in record["results"].items()}
+    assert ran == {"by one": [1, 2, 4], "by ten": [1, 2]}
+    assert record["settings"]["seeds"] == results.stored("small")["settings"]["seeds"] == [1, 2, 4]
+    compared = Claim("x", "small", ("by one", "error"), ("by ten", "error"))
+    assert claims.changes_of(compared, record) == ([6 - 15, 7 - 25], 20)
 
 
 def test_whole_record_stays_until_another_is_whole(small, tmp_path):
@@ -245,9 +259,10 @@ def test_record_was_made_with_the_settings_that_stand_in_the_code(name):
 @pytest.mark.parametrize("name", MEASURED)
 def test_record_gives_mean_and_deviation_of_its_own_runs(name):
     record = json.loads((results.RECORDS / f"{name}.json").read_text(encoding="utf-8"))
-    assert set(record["results"]) == set(EXPERIMENTS[name].variants)
-    for variant in record["results"].values():
-        assert [run["seed"] for run in variant["runs"]] == record["settings"]["seeds"]
+    experiment, seeds = EXPERIMENTS[name], record["settings"]["seeds"]
+    assert set(record["results"]) == set(experiment.variants)
+    for which, variant in record["results"].items():
+        assert [run["seed"] for run in variant["runs"]] == experiment.seeds_of(which, seeds)
         for measure in variant["runs"][0]["measures"]:
             values = [run["measures"][measure] for run in variant["runs"]]
             assert variant[f"{measure}_mean"] == pytest.approx(statistics.mean(values), abs=6e-5)

@@ -93,7 +93,7 @@ def test_open_claims_say_how_many_seeds_would_do_and_starts_are_counted(records)
         elif one["verdict"] != "cannot tell":
             assert results_page.settles(one) == ""
     start = next(one for one in found if one["claim"] == "A starts, where D does not")
-    assert results_page.here(start) == "10 of 10 seeds, the other way 0"
+    assert results_page.here(start) == "6 of 6 seeds, the other way 0"
     assert start["verdict"] == "agrees" and start["all_at_once"] == "cannot tell"
 
 

@@ -165,7 +165,11 @@ def run(
     seeds = (experiment.pilot if pilot else experiment.seeds)[:first]
     variants = list((pilot and experiment.pilot_variants) or experiment.variants)
     before = {} if pilot else from_record(name)
-    wanted = in_order(variants, seeds, jobs)
+    wanted = [
+        (variant, seed)
+        for variant, seed in in_order(variants, seeds, jobs)
+        if seed in experiment.seeds_of(variant, seeds)
+    ]
     found = {pair: before.get(pair) or finished(name, *pair) for pair in wanted}
     outcomes = {pair: outcome for pair, outcome in found.items() if outcome is not None}
     missing = [pair for pair in wanted if pair not in outcomes]
@@ -176,7 +180,8 @@ def run(
             shown = {key: round(value, 2) for key, value in list(outcome["measures"].items())[:3]}
             bar.write(f"{name}: {variant}, seed {seed}: {shown}, {outcome['seconds']} s")
             bar.update()
-            through = [one for one in seeds if all((each, one) in outcomes for each in variants)]
+            waiting = {one for pair in wanted for one in pair[1:] if pair not in outcomes}
+            through = [one for one in seeds if one not in waiting]
             old = stored(name)
             # A whole record is not given up for one that has begun.
             if seed in through and not pilot and (old is None or is_partial(name, old)):
@@ -195,7 +200,8 @@ def record_of(
     """Return the record of these seeds."""
     experiment = EXPERIMENTS[name]
     results = {
-        variant: summary([outcomes[variant, seed] for seed in seeds]) for variant in variants
+        variant: summary([outcomes[variant, seed] for seed in experiment.seeds_of(variant, seeds)])
+        for variant in variants
     }
     return {
         "question": experiment.question,

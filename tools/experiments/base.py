@@ -52,11 +52,18 @@ class Experiment:
     run: Callable[[Settings, int, Path], dict[str, Any]]
     common: Settings = field(default_factory=dict)
     paper: str = ""  # the section or table that it repeats
+    fewer: Mapping[str, int] = field(
+        default_factory=dict
+    )  # variants that the first seeds suffice for
     pilot: Sequence[int] = ()  # seeds to choose settings and numbers of seeds by; they never count
     pilot_variants: Sequence[str] = ()  # by default all
     test_set: str = AT_THE_END  # when it is looked at, and what was chosen by it
     device: str = "cpu"  # "cuda" for runs that are too large without a GPU
     minutes: float = 1.0  # of one core, or of the GPU, roughly
+
+    def seeds_of(self, variant: str, seeds: Sequence[int]) -> Sequence[int]:
+        """Return those of the seeds that this variant is run from."""
+        return seeds[: self.fewer.get(variant, len(seeds))]
 
 
 def load(settings: Settings, seed: int, folder: Path) -> ImageData:
@@ -89,7 +96,7 @@ def augmentation(
 ) -> Callable[[torch.Tensor], torch.Tensor] | None:
     """Return what settings["augment"] asks for, or None where it asks for nothing.
 
-    `crop`: S_min and S_max of the image, of which a window of its old size is cut. `scale`: the
+    `crop`: S_min and S_max of the image, of which a window of `size` pixels is cut. `scale`: the
     same of the image padded by `PAD`; with `once`, one S is drawn for the whole run. `flip`: mirror
     half. `colours`: the standard deviation of alpha in the colour shift. `shift`: move by up to so
     many pixels.
@@ -106,7 +113,7 @@ def augmentation(
 
     def augment(images: torch.Tensor) -> torch.Tensor:
         if wanted.get("crop"):
-            images = random_scale_crop(images, images.shape[-1], tuple(wanted["crop"]))
+            images = random_scale_crop(images, wanted["size"], tuple(wanted["crop"]))
         if scale:
             padded = F.pad(images, (PAD,) * 4, value=empty)
             images = random_scale_crop(padded, images.shape[-1], tuple(scale))
