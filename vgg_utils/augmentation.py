@@ -44,7 +44,7 @@ def random_flip(images: Tensor) -> Tensor:
 
 
 def rescale(image: Tensor, smallest: int) -> Tensor:
-    """Resize one image (C, H, W) so that its smallest side is `smallest` pixels.
+    """Resize one image (C, H, W) so that its shorter side is `smallest` pixels.
 
     The other side keeps the proportion, rounded. Bilinear; where the image shrinks, each new pixel
     averages all that it covers, as image editors do. float64 is taken too.
@@ -139,7 +139,7 @@ class Preprocess:
     """
 
     size: int  #: side in pixels of the square that is cut out of the middle
-    resize: int  #: what the smallest side is rescaled to before
+    resize: int  #: what the shorter side is rescaled to before
     mean: list[float]  #: subtracted, one number a channel
     std: list[float] = field(default_factory=list)  #: divided by, one a channel; by default ones
     grey: bool = False  #: one channel, the luminance

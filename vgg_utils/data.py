@@ -35,7 +35,7 @@ CIFAR10_ADDRESSES = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
 )
 IMAGENETTE_HOME = "https://s3.amazonaws.com/fast-ai-imageclas/"
-# By the smallest side of its images: torchvision's name, the folder in the archive, the checksum.
+# By the shorter side of its images: torchvision's name, the folder in the archive, the checksum.
 IMAGENETTE = {
     160: ("160px", "imagenette2-160", "md5:e793b78cc4c9e9a4ccc0c1155377a412"),
     320: ("320px", "imagenette2-320", "md5:3df6f0d01a2c9592104656642f5e78a3"),

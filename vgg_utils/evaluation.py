@@ -93,7 +93,7 @@ def evaluate(
             size, whole, float, with the training set's mean subtracted. The test part of an
             `ImageFiles` cuts its images; for whole ones give it another transform:
             `data.test.transform = lambda image: image - data.mean[:, None, None]`.
-        scales: the test scales Q, to each of which the smallest side of every image is brought.
+        scales: the test scales Q, to each of which the shorter side of every image is brought.
             `evaluation_scales` has the paper's. Posteriors are averaged over them (Sect. 4.2).
         protocol: "dense": the fully convolutional form on the whole image; its class score map is
             averaged over all places. "crops": the network on a grid of crops. "both": the average

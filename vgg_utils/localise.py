@@ -249,7 +249,7 @@ def voc_box(path: str | Path) -> tuple[float, float, float, float]:
 def load_pets(root: str | Path = "data", *, size: int = 256, download: bool = True) -> BoxedImages:
     """Return Oxford-IIIT Pet's photographs that have a head box, 37 breeds of cats and dogs.
 
-    Each is rescaled to a smaller side of `size` pixels and cut to the square in its middle; where
+    Each is rescaled to a shorter side of `size` pixels and cut to the square in its middle; where
     that leaves the centre of the head outside, the photograph is left out. Images are uint8.
     torchvision downloads 0.8 GB to `root` once. Only its part "trainval" has boxes.
     """

@@ -83,7 +83,7 @@ folder of images for every class; with test/ too, val/ is for validation.
 
 Several processes: torchrun --nproc-per-node 2 -m vgg_utils.train ..."""
 SCALE = """of scenes: range of the digit's side in pixels (default: 16 48); of image files: range
-of the smallest side before the crop (default: 8/7 of the crop; paper: 256 512)"""
+of the shorter side before the crop (default: 8/7 of the crop; paper: 256 512)"""
 PATIENCE = """divide the rate by ten after N epochs without a lower validation error (default: 5;
 the paper gives no number)"""
 
@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("machine").add_argument
     add("--device", help="cpu, cuda, mps (default: cuda where there is one)")
-    auto = "default: auto, which is half precision on GPUs"
+    auto = "default: auto, which is mixed precision on GPUs"
     add("--precision", choices=["auto", *PRECISIONS], default="auto", help=auto)
     add("--compile", action="store_true", help="use torch.compile")
     workers = "processes that read image files (default: one a core with a GPU, at most 8; else 0)"
