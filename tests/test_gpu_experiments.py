@@ -147,6 +147,8 @@ TINY_PHOTOS = {
     "crop": 32,
     "step": 4,
     "curve": [40],
+    "folds": None,
+    "without_pools": 0,
     "model": {"width": 1 / 32, "pool_size": 1, "hidden_features": 8},
     "fit": {"epochs": 1, "batch_size": 4},
 }
@@ -156,8 +158,12 @@ TINY_PHOTOS = {
 def test_lengths_are_the_papers_by_one_factor(name):
     """224, 256, 384 and 512, and the step of 32, times 4/7 or 2/7; no scale beyond the images."""
     experiment = EXPERIMENTS[name]
-    crop = experiment.common["crop"]
-    assert crop == 32 * experiment.common["model"]["pool_size"]
+    crop, side = experiment.common["crop"], experiment.common["model"]["pool_size"]
+    stride = 32 // 2 ** experiment.common["without_pools"]
+    assert crop == stride * side
+    # Class maps of a square image, by its S: the paper's are 2x2, 6x6 and 10x10.
+    places = [s // stride - side + 1 for s in (*experiment.common["widest"], 109 * crop // 64)]
+    assert places == [2, 11, 6]
     scales = [variant["scale"] for variant in experiment.variants.values()]
     paper = [[256, 256], [384, 384], [256, 512]]
     for found, expected in zip(scales, paper, strict=True):

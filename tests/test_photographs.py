@@ -248,6 +248,32 @@ def test_rule_gives_the_verdict_that_the_design_says(kind, changes, word):
     assert claims.judge(claim(kind), changes, 15.0).word == word
 
 
+def test_start_that_is_never_needed_refutes_its_claim():
+    found = [claims.judge(claim("count"), [0] * seeds, error=1).word for seeds in (6, 5)]
+    assert found == ["disagrees", "cannot tell"]  # 2 / 2**6 is 0.03, 2 / 2**5 is 0.06
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("change", [-2.0, 1.5, -0.5, 0.4, 0.2]),
+        ("change", [-1.9, 0.3, -0.9, 0.1, -0.6]),
+        ("equal", [-1.0, 0.9, 0.5, -0.4, 0.3]),
+        ("equal", [0.3, 0.9, 0.9, 0.45, 1.0]),
+        ("effect", [-1.0, 0.9, 0.5, -0.4, 0.3]),
+        ("effect", [-1.9, 0.3, -0.9, 0.1, -0.6]),
+    ],
+)
+def test_number_that_would_settle_an_open_claim_settles_many_such_experiments(kind, changes):
+    """By trial, with the mean and the spread of the open claim."""
+    asked, rng = claim(kind), np.random.default_rng(1)
+    assert claims.judge(asked, changes, 15.0).word == "cannot tell"
+    count = claims.seeds_to_settle(asked, changes, 15.0)
+    draws = rng.normal(np.mean(changes), np.std(changes, ddof=1), (1000, count))
+    words = [claims.judge(asked, list(draw), 15.0).word for draw in draws]
+    assert count > len(changes) and 0.25 < 1 - words.count("cannot tell") / 1000 < 0.7
+
+
 def test_interval_is_student_s():
     changes = [-0.2, 2.2, -0.1, 2.1, 0.9]
     found = claims.judge(claim(), changes, 15.0)

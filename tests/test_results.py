@@ -82,10 +82,12 @@ def test_stopped_experiment_goes_on_where_it_was(small, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         results.run("small", tmp_path, jobs=1)
     assert len(made) == 4  # nothing twice
+    (tmp_path / "records" / "small.json").unlink()
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
         patch.setattr(results, "MADE_WITH", "another version")  # nor with other code
         results.run("small", tmp_path, jobs=1)
     assert len(made) == 8
+    (tmp_path / "records" / "small.json").unlink()
     made[4:] = []
     small()  # other settings: what was made with the old ones does not count
     results.run("small", tmp_path, jobs=1)
@@ -105,7 +107,11 @@ def test_record_is_written_as_its_seeds_finish_and_gone_on_with(small, tmp_path,
     monkeypatch.setitem(EXPERIMENTS["small"].variants["by ten"], "fails_at", 9)
     with monkeypatch.context() as patch:
         patch.setattr(results, "MADE_WITH", "another version")
-        assert results.from_record("small") == {}
+        with pytest.raises(
+            ValueError, match=r"small\.json holds some of the seeds.*another version"
+        ):
+            results.from_record("small")
+        assert results.main(["small", "--missing", "--jobs", "1"]) == 1
     assert results.main(["small", "--missing", "--jobs", "1"]) == 0
     # What was run with other settings ("by ten" fails elsewhere now) is made anew.
     assert made == [(1, 1), (10, 1), (1, 2), (10, 2), (1, 4), (10, 1), (10, 2), (1, 4), (10, 4)]
@@ -140,6 +146,28 @@ def test_variant_that_needs_fewer_seeds_is_run_from_the_first_alone(small, tmp_p
     assert record["settings"]["seeds"] == results.stored("small")["settings"]["seeds"] == [1, 2, 4]
     compared = Claim("x", "small", ("by one", "error"), ("by ten", "error"))
     assert claims.changes_of(compared, record) == ([6 - 15, 7 - 25], 20)
+
+
+def test_part_that_cannot_be_read_is_made_again(small, tmp_path, capsys):
+    small(fails_at=2)
+    for text in ("", "{}", '{"settings": 3'):
+        with pytest.raises(KeyboardInterrupt):
+            results.run("small", tmp_path, jobs=1)
+        broken = results.part_path("small", "by ten", 1)
+        broken.write_text(text, encoding="utf-8")
+    small()
+    results.run("small", tmp_path, jobs=1)
+    assert f"{broken} can't be read" in capsys.readouterr().out
+    assert made == [
+        (1, 1),
+        (10, 1),
+        (10, 1),
+        (10, 1),
+        (1, 1),
+        (10, 1),
+        *[(1, 2), (10, 2)],
+        *[(1, 4), (10, 4)],
+    ]
 
 
 def test_whole_record_stays_until_another_is_whole(small, tmp_path):

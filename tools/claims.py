@@ -109,10 +109,16 @@ class Verdict(NamedTuple):
 
 
 def judge(claim: Claim, changes: Sequence[float], error: float, level: float = LEVEL) -> Verdict:
-    """Return the verdict on a claim from one change a seed, where `other` has this mean error."""
+    """Return the verdict on a claim from one change a seed, where `other` has this mean error.
+
+    Of a count, `error` is the share of seeds from which `other` starts. An "effect" that is clear
+    of zero and yet within the margin is no difference.
+    """
     mean = statistics.mean(changes)
     if claim.kind == "count":
         more, fewer = sum(c > 0 for c in changes), sum(c < 0 for c in changes)
+        both = len(changes) if error == 1 else 0  # `other` starts from every seed
+        fewer = max(fewer, both)
         tested = stats.binomtest(more, more + fewer).pvalue if more + fewer else 1.0
         word = "cannot tell" if tested > 1 - level else "agrees" if more > fewer else "disagrees"
         return Verdict(mean, math.nan, word)
@@ -133,6 +139,24 @@ def judge(claim: Claim, changes: Sequence[float], error: float, level: float = L
     if low > 0 or high < 0:
         return Verdict(mean, margin, "lower error" if mean < 0 else "higher error")
     return Verdict(mean, margin, "cannot tell")
+
+
+def seeds_to_settle(claim: Claim, changes: Sequence[float], error: float) -> int:
+    """Return how many seeds would do, were mean and spread as found, in a third to a half of cases.
+
+    The smallest n whose margin is as wide as the way from the mean to the bound that decides.
+    """
+    mean, spread, size = statistics.mean(changes), statistics.stdev(changes), claim.share * error
+    clear, inside = abs(mean), size - abs(mean)
+    gap = {
+        "change": max(clear, abs(mean - size)),
+        "equal": abs(inside),
+        "effect": max(clear, inside),
+    }[claim.kind]
+    count = len(changes)
+    while count < 10_000 and stats.t.ppf((1 + LEVEL) / 2, count - 1) * spread > gap * count**0.5:
+        count += 1
+    return count
 
 
 def seeds_needed(claim: Claim, deviation: float, error: float, level: float = LEVEL) -> int:
@@ -216,7 +240,7 @@ def _claims() -> Iterator[Claim]:
     )
     twin: dict[str, Any] = {
         "published": (1.07 * table_3["B", "256"], table_3["B", "256"]),
-        "where": "Sect. 4.1",
+        "where": "“7% higher”, Sect. 4.1, taken as a share of Table 3's B",
     }
     for kind, suffix in series.items():
         was = f"5x5 twin less B, {kind}: cannot tell"
@@ -227,8 +251,10 @@ def _claims() -> Iterator[Claim]:
     first = table_3["A", "256"]
     for name in "BDE":
         yield depth(name, "A from A", published=(table_3[name, "256"], first), where="Table 3")
+    # Plain B to E have the epochs of the A that they start from besides; of B there's one afresh.
     for name in ("A", "B", "5x5 twin", "slim 5x5 twin", "C", "D", "E"):
-        yield depth(f"{name}, batch norm", name, kind="effect")
+        plain = "B afresh" if name == "B" else name
+        yield depth(f"{name}, batch norm", plain, kind="effect")
 
     jittered, fixed = table_3["D", "[256;512]"], (table_3["D", "256"], table_3["D", "384"])
     jitter = "D, jitter"
@@ -264,9 +290,8 @@ def _claims() -> Iterator[Claim]:
         ("trained size", "dense 32", "D, S = 32, longer", "cannot tell"),
         ("new sizes", "new sizes", "D, S = 48, longer", "agrees"),
     ):
-        same = {"published": (jittered, fixed[1]), "where": "Table 3"}
         said = f"jitter, {where}: {was}"
-        yield at(f"jitter, {where}", (jitter, measure), (equal, measure), said, **same)
+        yield at(f"jitter, {where}", (jitter, measure), (equal, measure), said, kind="effect")
 
     def view(name: str, one: Place, other: Place, **more: Any) -> Claim:
         return Claim(name, "views_photographs", one, other, **more)
@@ -298,7 +323,7 @@ def _claims() -> Iterator[Claim]:
         same = {"published": (pairs[word], alone), "where": "Tables 5 and 6"}
         yield view(f"D+E less E, {way}", ("D and E", way), ("E", way), today=said, **same)
         yield view(f"D+E less D, {way}", ("D and E", way), ("D", way), **same)
-        yield view(f"D+D less D, {way}", ("D and another D", way), ("D", way), **same)
+        yield view(f"D+D less D, {way}", ("D and another D", way), ("D", way), kind="effect")
         of_two: tuple[Place, Place] = ("D and E", way), ("D and another D", way)
         yield view(f"D+E less D+D, {way}", *of_two, kind="effect")
 
@@ -331,7 +356,8 @@ def _claims() -> Iterator[Claim]:
     def starting(one: str, other: str) -> Claim:
         places: tuple[Place, Place] = (one, "started"), (other, "started")
         name = f"{one} starts, where {other} does not"
-        return Claim(name, "starts_photographs", *places, kind="count", where="Sect. 3.1")
+        where = "Sect. 3.1" if one in ("A", "D from A", "D, Xavier") else ""
+        return Claim(name, "starts_photographs", *places, kind="count", where=where)
 
     for one, other in (
         ("A", "D"),
@@ -366,12 +392,14 @@ def changes_of(claim: Claim, record: dict[str, Any]) -> tuple[list[float], float
     one, other = values
     both = [seed for seed in other if seed in one]
     changes = [one[seed] - other[seed] for seed in both]
-    return changes, statistics.mean(other[seed] for seed in both)
+    return changes, statistics.mean(other[seed] for seed in both) if both else math.nan
 
 
 def read(folder: Path, name: str) -> dict[str, Any] | None:
+    """Return a record of two seeds or more; one has no spread to judge by."""
     path = folder / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return record if record and len(record["settings"]["seeds"]) > 1 else None
 
 
 def verdicts() -> str:
@@ -396,46 +424,67 @@ def at_once() -> float:
     return 1 - (1 - LEVEL) / len(CLAIMS)
 
 
-def pilot() -> str:
-    """Return the spread of each claim's change in the pilot, and the seeds that it calls for.
+class Asked(NamedTuple):
+    """What the pilot says of a claim: errors and spreads in points, and the seeds they call for."""
+
+    error: float
+    spread: float | None  # None where the pilot has not run both its variants
+    pooled: float  # over the claims of its experiment
+    seeds: int
+    at_once: int  # seeds, with the intervals of all claims at once
+
+
+def asked_by_pilot() -> dict[str, Asked]:
+    """Return what the pilot says of each claim that it can say something of, by name.
 
     Few seeds tell little of one spread, so the larger counts of a claim's own and that of all
-    claims of its experiment, taken together.
+    claims of its experiment, taken together. Where a claim's variants were not run, the spread and
+    the mean error of the others stand in.
     """
-    lines = [f"{'claim':48}{'error':>7}{'size':>7}{'sd':>6}{'pooled':>8}{'seeds':>7}{'at once':>9}"]
+    asked = {}
     for name in dict.fromkeys(claim.experiment for claim in CLAIMS):
         record = read(PILOT, name)
-        if record is None:
-            lines.append(f"{name}: no pilot; python tools/results.py --pilot {name}")
+        every = [claim for claim in CLAIMS if claim.experiment == name and claim.kind != "count"]
+        ran = set(record["results"]) if record else set()
+        own = [claim for claim in every if {claim.one[0], claim.other[0]} <= ran]
+        if record is None or not own:
             continue
-        for variant, result in record["results"].items():
-            if "started_mean" in result:
-                shown = f"mean error {result['error_mean']:.1f}"
-                lines.append(f"{name}: {variant}: started {result['started_mean']:.2f}, {shown}")
-        if len(record["settings"]["seeds"]) < 2:
-            lines.append(f"{name}: one seed has no spread; it shows that the networks learn")
+        found = {claim.name: changes_of(claim, record) for claim in own}
+        spreads = {of: statistics.stdev(changes) for of, (changes, _) in found.items()}
+        pooled = math.sqrt(statistics.mean(s**2 for s in spreads.values()))
+        mean_error = statistics.mean(error for _, error in found.values())
+        for claim in every:
+            spread = spreads.get(claim.name)
+            error = found[claim.name][1] if spread is not None else mean_error
+            larger = max(spread or 0.0, pooled)
+            seeds = [seeds_needed(claim, larger, error, level) for level in (LEVEL, at_once())]
+            asked[claim.name] = Asked(error, spread, pooled, *seeds)
+    return asked
+
+
+def pilot() -> str:
+    """Return the spread of each claim's change in the pilot, and the seeds that it calls for."""
+    lines = [f"{'claim':48}{'error':>7}{'size':>7}{'sd':>6}{'pooled':>8}{'seeds':>7}{'at once':>9}"]
+    asked = asked_by_pilot()
+    for claim in CLAIMS:
+        if (one := asked.get(claim.name)) is None:
+            lines.append(f"{claim.name:48} no pilot of {claim.experiment} that has a spread")
             continue
-        own = [claim for claim in CLAIMS if claim.experiment == name and claim.kind != "count"]
-        own = [c for c in own if {c.one[0], c.other[0]} <= set(record["results"])]
-        found = [changes_of(claim, record) for claim in own]
-        spreads = [statistics.stdev(changes) for changes, _ in found]
-        pooled = math.sqrt(statistics.mean(s**2 for s in spreads)) if spreads else 0.0
-        for claim, (_, error), spread in zip(own, found, spreads, strict=True):
-            size, larger = abs(claim.share) * error, max(spread, pooled)
-            needed = [seeds_needed(claim, larger, error, level) for level in (LEVEL, at_once())]
-            lines.append(
-                f"{claim.name:48}{error:7.1f}{size:7.2f}{spread:6.2f}{pooled:8.2f}"
-                f"{needed[0]:7}{needed[1]:9}"
-            )
+        spread = "  -" if one.spread is None else f"{one.spread:.2f}"
+        lines.append(
+            f"{claim.name:48}{one.error:7.1f}{abs(claim.share) * one.error:7.2f}{spread:>6}"
+            f"{one.pooled:8.2f}{one.seeds:7}{one.at_once:9}"
+        )
     return "\n".join(lines)
 
 
 def table() -> str:
     """Return the table of all claims, as Markdown."""
     rows = [
-        "| claim | paper, top-1 | share | compared | rule | seeds | lesson 9 today |",
-        "|---|---|---|---|---|---|---|",
+        "| claim | paper, top-1 | share | compared | rule | seeds | pilot asks for | lesson 9 |",
+        "|---|---|---|---|---|---|---|---|",
     ]
+    asked_for = asked_by_pilot()
     rules = {
         "change": "excludes zero, or the paper's share",
         "equal": f"lies within ±{100 * EQUAL:g}% of the error",
@@ -461,8 +510,10 @@ def table() -> str:
             len(asked.seeds_of(variant, asked.seeds)) for variant, _ in (claim.one, claim.other)
         )
         today = claim.today or "added"
+        needed = asked_for[claim.name].seeds if claim.name in asked_for else "–"
         rows.append(
-            f"| {name} | {ends} | {share} | {compared} | {rules[claim.kind]} | {count} | {today} |"
+            f"| {name} | {ends} | {share} | {compared} | {rules[claim.kind]} | {count} | {needed} |"
+            f" {today} |"
         )
     return "\n".join(rows)
 

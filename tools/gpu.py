@@ -1,13 +1,16 @@
 """Make the runs that wait for a GPU, the most valuable first, in stages of under four minutes.
 
     python tools/gpu.py                          all that is owed
-    python tools/gpu.py --minutes 9              begin nothing that would not end within 9 minutes
+    python tools/gpu.py --minutes 9              begin no further run after 9 minutes
     python tools/gpu.py --state gpu.tar          go on from what that file holds, and keep it there
     python tools/gpu.py --list                   what there is, and what is done
 
-A stage that is stopped goes on where it was. Records are written where they belong: those of the
-experiments to vgg_utils/records, the benchmarks to benchmarks/results, the rest to build/gpu. With
---state all of it goes into one file as well, for a machine that forgets.
+A stage goes on where it was stopped. After three and a half minutes it begins no further run; one
+run takes seconds, but some minutes with VGG-16 and with Imagenette. Data that isn't in data/ is
+downloaded, the flowers excepted; the stage `airbench` needs its package. Records are written where
+they belong: those of the experiments to vgg_utils/records, the benchmarks to benchmarks/results,
+the rest to build/gpu. With --state all of it goes into one file as well, for a machine that
+forgets.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ import results  # noqa: E402
 from experiments import EXPERIMENTS  # noqa: E402
 
 OUT = ROOT / "build" / "gpu"
-STAGE = 3.5  # minutes after which a stage begins no further run; one run takes seconds
+STAGE = 3.5  # minutes after which a stage begins no further run
 DEVICE = "cuda"
 
 
@@ -66,7 +69,10 @@ def experiment(name: str) -> Stage:
 
     def run(minutes: float) -> None:
         words = [name, "--jobs", "1", "--minutes", str(minutes), "--device", DEVICE]
-        if results.main(words) not in (0, results.MORE):
+        ended = results.main(words)
+        if ended == results.STOPPED:
+            raise KeyboardInterrupt
+        if ended not in (0, results.MORE):
             raise RuntimeError(f"{name} failed, see above")
 
     return Stage(EXPERIMENTS[name].question, done, run)
@@ -105,10 +111,12 @@ def stages() -> dict[str, Stage]:
 
 
 def results_of() -> list[Path]:
-    """Return all files and folders that a run leaves."""
-    records = [results.RECORDS / f"{name}.json" for name in EXPERIMENTS]
+    """Return all files and folders that a run on a GPU leaves."""
+    own = [name for name, one in EXPERIMENTS.items() if one.device == DEVICE]
+    records = [results.RECORDS / f"{name}.json" for name in own]
+    parts = [results.PARTS / name for name in own]
     speed = [bench.RESULTS / f"{DEVICE}.{kind}" for kind in ("json", "md")]
-    return [path for path in (*records, results.PARTS, *speed, OUT) if path.exists()]
+    return [path for path in (*records, *parts, *speed, OUT) if path.exists()]
 
 
 def save(state: Path) -> None:

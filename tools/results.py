@@ -15,9 +15,9 @@
 A run that is stopped goes on where it was. All variants are run from the first seeds before the
 next ones, and the record is written anew whenever a seed is through; the runs of one that has begun
 wait in tools/experiments/begun, for this machine or, committed, another. A record with fewer seeds
-than its experiment is gone on with, a whole one is made anew. It holds the question, the settings,
-every seed's outcome with mean and standard deviation, when the test set was looked at, the device,
-the versions, the duration and the command.
+than its experiment is gone on with; a whole one is made anew, but for `--missing`. It holds the
+question, the settings, every seed's outcome with mean and standard deviation, when the test set was
+looked at, the device, the versions, the duration and the command.
 """
 
 from __future__ import annotations
@@ -49,12 +49,14 @@ from experiments.base import Experiment
 from tqdm import tqdm
 
 import vgg_utils
+from vgg_utils.checkpoint import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "vgg_utils" / "records"
 PARTS = ROOT / "tools" / "experiments" / "begun"
 PILOT = ROOT / "tools" / "experiments" / "pilot"
 MORE = 3  # exit status: stopped for time, and there is more to do
+STOPPED = 130  # exit status: by Ctrl-C
 LONG = 45  # minutes of one core; what takes more is run by name, or with --long
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 # Digits can be expected to come out again only where this is the same.
@@ -77,10 +79,8 @@ def run_part(name: str, variant: str, seed: int, folder: Path) -> tuple[str, int
     outcome = {"seed": seed, "seconds": round(time.perf_counter() - begin, 1), **rounded(outcome)}
     path = part_path(name, variant, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    part = {"settings": settings, "made_with": made_with(), "outcome": outcome}
-    partial.write_text(json.dumps(part), encoding="utf-8")
-    partial.replace(path)
+    part = json.dumps({"settings": settings, "made_with": made_with(), "outcome": outcome})
+    write_atomically(path, lambda file: file.write(part.encode()))
     return variant, seed, outcome
 
 
@@ -104,9 +104,13 @@ def finished(name: str, variant: str, seed: int) -> dict[str, Any] | None:
     path = part_path(name, variant, seed)
     if not path.exists():
         return None
-    part = json.loads(path.read_text(encoding="utf-8"))
-    same = part["settings"] == settings_of(EXPERIMENTS[name], variant)
-    return part["outcome"] if same and part["made_with"] == made_with() else None
+    try:
+        part = json.loads(path.read_text(encoding="utf-8"))
+        same = part["settings"] == settings_of(EXPERIMENTS[name], variant)
+        return part["outcome"] if same and part["made_with"] == made_with() else None
+    except (ValueError, KeyError, TypeError) as error:
+        print(f"{path} can't be read ({error!r}), so this run is made again")
+        return None
 
 
 def stored(name: str) -> dict[str, Any] | None:
@@ -115,17 +119,29 @@ def stored(name: str) -> dict[str, Any] | None:
 
 
 def is_partial(name: str, record: dict[str, Any]) -> bool:
-    """Say whether a record holds some of its experiment's seeds, and the others can join them."""
-    if {**record["versions"], "made_with": record["made_with"]} != made_with():
-        return False
+    """Say whether a record holds only some of its experiment's seeds."""
     return set(record["settings"]["seeds"]) < set(EXPERIMENTS[name].seeds)
 
 
+def joins(record: dict[str, Any]) -> bool:
+    """Say whether runs made here can join those of a record: they need the same versions."""
+    return {**record["versions"], "made_with": record["made_with"]} == made_with()
+
+
 def from_record(name: str) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return the runs of a partial record whose settings have not changed, by variant and seed."""
+    """Return the runs of a partial record whose settings have not changed, by variant and seed.
+
+    Raises ValueError if it was made with other versions.
+    """
     record = stored(name)
     if record is None or not is_partial(name, record):
         return {}
+    if not joins(record):
+        raise ValueError(
+            f"vgg_utils/records/{name}.json holds some of the seeds, made with "
+            f"{record['versions']}, {record['made_with']}; here they are {versions()}, {MADE_WITH}."
+            " Install those versions to go on with it, or remove the file to begin anew"
+        )
     settings, experiment = record["settings"], EXPERIMENTS[name]
     return {
         (variant, outcome["seed"]): outcome
@@ -184,7 +200,9 @@ def run(
             through = [one for one in seeds if one not in waiting]
             old = stored(name)
             # A whole record is not given up for one that has begun.
-            if seed in through and not pilot and (old is None or is_partial(name, old)):
+            # One seed has no spread, so there is nothing yet to judge by.
+            new = seed in through and len(through) > 1
+            if new and not pilot and (old is None or is_partial(name, old)):
                 store(name, record_of(name, variants, through, outcomes))
             if time.monotonic() > until and len(outcomes) < len(wanted):
                 raise OutOfTime
@@ -291,9 +309,8 @@ def made_with() -> dict[str, str]:
 
 
 def store(name: str, record: dict[str, Any]) -> None:
-    partial = RECORDS / f"{name}.json.partial"
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    partial.replace(RECORDS / f"{name}.json")
+    text = json.dumps(record, indent=1) + "\n"
+    write_atomically(RECORDS / f"{name}.json", lambda file: file.write(text.encode()))
 
 
 def write(name: str, record: dict[str, Any]) -> None:
@@ -379,8 +396,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             there = "recorded" if record else "no record"
             if record and is_partial(name, record):
                 there = f"{len(record['settings']['seeds'])} of {len(experiment.seeds)} seeds"
+                there += "" if joins(record) else ", other versions"
             takes = f"{experiment.minutes:g} min on {experiment.device}"
-            print(f"{name:30}{there:15}{takes:18}{experiment.question}")
+            print(f"{name:30}{there:31}{takes:18}{experiment.question}")
         return 0
     unknown = set(options.names) - set(EXPERIMENTS)
     if unknown:
@@ -418,7 +436,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return MORE
         except KeyboardInterrupt:
             print(f"\nstopped; the same command goes on with {name}")
-            return 130
+            return STOPPED
         except Exception:  # whatever it is, the experiments after this one are worth having
             traceback.print_exc()
             failed.append(name)

@@ -69,7 +69,8 @@ def _judged(claim: Claim, record: Found) -> Found:
     else:
         spread = statistics.stdev(changes)
         judged |= {"margin": found.margin, "sd": spread}
-        judged["seeds_needed"] = claims.seeds_needed(claim, spread, error)
+        if found.word == "cannot tell":
+            judged["seeds_to_settle"] = claims.seeds_to_settle(claim, changes, error)
     return {key: round(x, 4) if isinstance(x, float) else x for key, x in judged.items()}
 
 
@@ -100,7 +101,7 @@ def settles(found: Found) -> str:
         return ""
     if found["kind"] == "count":
         return "starts that differ in more seeds"
-    return f"some {found['seeds_needed']:,} seeds; {found['seeds']} here"
+    return f"some {found['seeds_to_settle']:,} seeds; {found['seeds']} here"
 
 
 def tables(found: list[Found]) -> str:
@@ -136,7 +137,10 @@ def summary(found: list[Found]) -> str:
         wide = sum(one["all_at_once"] == word for one in judged)
         lines.append(f"| {mark} {word} | {count[0]} | {count[1]} | {wide} |")
     said = f"{decided} of {len(judged)} claims are decided at 95%, of {len(found)} asked; "
-    said += f"{standing} of {len(main)} main ones also with the intervals of all claims at once."
+    said += f"{standing} of {len(main)} main ones also with the intervals of all claims at once. "
+    of_paper = [one for one in judged if "paper_share" in one]
+    decided = sum(one["verdict"] != "cannot tell" for one in of_paper)
+    said += f"Of those with a figure of the paper {decided} of {len(of_paper)} are decided."
     return "\n".join([said, "", *lines])
 
 
@@ -151,7 +155,10 @@ def records_table() -> str:
                 f"| `{path.stem}` | {one['question']} | {one['data']} | {seeds} | {hours:.1f} |"
             )
     waiting = [name for name in EXPERIMENTS if not (RECORDS / f"{name}.json").exists()]
-    rows += [f"| `{name}` | {EXPERIMENTS[name].question} | not run yet | | |" for name in waiting]
+    rows += [
+        f"| `{name}` | {EXPERIMENTS[name].question} | {EXPERIMENTS[name].data} | not run yet | |"
+        for name in waiting
+    ]
     return "\n".join(rows)
 
 

@@ -17,7 +17,17 @@ from typing import Any
 from torch.utils.data import TensorDataset
 
 from experiments.base import Experiment, Settings
-from experiments.evaluation import PAPER, QUESTION, Ways, look, photos, together, variants
+from experiments.evaluation import (
+    FLOWERS,
+    PAPER,
+    QUESTION,
+    Ways,
+    look,
+    photos,
+    together,
+    variants,
+    without_last_pools,
+)
 from experiments.photographs import (
     AUGMENT,
     COUNTING,
@@ -31,7 +41,6 @@ from experiments.photographs import (
     kept,
     trained,
 )
-from vgg_utils.configs import LayerSpec, layer_configs
 from vgg_utils.evaluation import evaluate, top_k_error
 
 CROP, SMALL, MIDDLE, LARGE, STRIDE = 24, 32, 48, 64, 8
@@ -40,28 +49,20 @@ NEW = [24, 72]  # scales that no network was trained at
 ANOTHER = 1000  # added to a seed, it gives another network of the same settings
 
 
-def without_last_pools(name: str, count: int = 2) -> list[LayerSpec]:
-    """Return a configuration without its last `count` pools."""
-    layers = list(layer_configs[name])
-    for _ in range(count):
-        del layers[len(layers) - 1 - layers[::-1].index("M")]
-    return layers
-
-
 def stage(
     config: str, crop: Sequence[int], rate: float, epochs: int, after: Settings | None = None
 ) -> dict[str, Any]:
     """Return the settings of a network trained on crops at S, from the start or after a stage.
 
-    The rate falls once, for the last fifth of the epochs.
+    The rate falls once, before the last epoch.
     """
     fit = {**FIT, "epochs": epochs, "learning_rate": rate}
-    model = {**NET, "layer_config": without_last_pools(config), "batch_norm": True}
+    model = {**NET, "layer_config": without_last_pools(config, 2), "batch_norm": True}
     cut = {"crop": list(crop), "size": CROP}
     return {
         "model": {**model, "pool_size": CROP // STRIDE},
         "augment": {**cut, "flip": True, "colours": AUGMENT["colours"]},
-        "fit": {**fit, "milestones": [epochs - max(1, epochs // 5)]},
+        "fit": {**fit, "milestones": [epochs - 1]},
         "after": after,
     }
 
@@ -193,9 +194,7 @@ EXPERIMENTS = {
     "flowers_photographs": Experiment(
         question=QUESTION,
         paper=PAPER,
-        data="flowers5 in the folder of the data, both its parts: 1,300 photographs of five "
-        "classes from the TensorFlow flower photos, 180 to 320 pixels a side, in five folds of 260 "
-        "to test on, one a seed, and 1,040 to train on",
+        data=FLOWERS,
         seeds=FEWER,
         pilot=PILOT[:1],
         pilot_variants=["S = 110"],
@@ -208,10 +207,11 @@ EXPERIMENTS = {
             "crop": 64,
             "step": 9,
             "curve": [],
-            "model": {**NET, "batch_norm": True, "pool_size": 2},
+            "without_pools": 2,
+            "model": {**NET, "batch_norm": True, "pool_size": 8},
             "fit": {"epochs": 24, "batch_size": 32, "learning_rate": 0.01, "milestones": [16, 21]},
         },
         run=photos,
-        minutes=hours({"three D": 3 * 17, "E": 20}, FEWER, 24) + 5 * 10,
+        minutes=hours({"three D": 3 * 20, "E": 24}, FEWER, 24) + 5 * 12,
     ),
 }
