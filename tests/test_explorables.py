@@ -268,7 +268,7 @@ KERNELS = {
     "Outlines": [-1] * 4 + [8] + [-1] * 4,
     "Sharpen": [0, -1, 0, -1, 5, -1, 0, -1, 0],
     "Blur": [1 / 9] * 9,
-    "Learned": learned_by_a(),
+    "Learnt": learned_by_a(),
 }
 
 

@@ -5,8 +5,7 @@
                                        map of skills in the teacher's guide
 
 Minutes are words of visible prose / 180, three quarters for each visible code cell, and six for
-each exercise or task. What is folded or hidden, formulas, fenced code and links' addresses do not
-count.
+each exercise or task. What is folded or hidden, formulas and fenced code do not count.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ LESSONS = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
 WORDS_A_MINUTE, MINUTES_A_CELL, MINUTES_AN_EXERCISE = 180, 0.75, 6
 UNSEEN = {"hide-input", "hide-cell", "remove-cell", "remove-input"}  # tags of cells
 FOLDED = re.compile(r"<details.*?</details>", re.S)
-NO_PROSE = re.compile(r"```.*?```|\$\$.*?\$\$|(?<=\])\([^)\s]*\)", re.S)
+NO_PROSE = re.compile(r"```.*?```|\$\$.*?\$\$", re.S)
 WORD = re.compile(r"[A-Za-z0-9'\u2019-]+")
 EXERCISE = re.compile(r"^#+\s*(?:Exercise|Task)", re.M)
 PROMISE = re.compile(r"^(?:\d+ minutes to study · )?(?=\[Run on Colab\])", re.M)

@@ -105,7 +105,10 @@ def train(name: str, data: ImageData, device: str | None = None) -> None:
         "resume": True,
     }
     fit(model, data.train, augment=augment, seed=SEED, device=device, **settings)
-    pack(Trained(model.cpu(), data.classes, data.preprocess), WEIGHTS / f"{name}.npz")
+    images, labels = data.test.tensors
+    error = round(top_k_error(predict(model.cpu(), images), labels), 2)
+    trained = Trained(model, data.classes, data.preprocess)
+    pack(trained, WEIGHTS / f"{name}.npz", unpacked_error=error)
 
 
 def in_8_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,8 +118,11 @@ def in_8_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return whole.to(torch.int8), factor
 
 
-def pack(trained: Trained, path: Path) -> None:
-    """Write a network as `load_trained` reads it: weights in 8 bits, all else as it is."""
+def pack(trained: Trained, path: Path, **more: Any) -> None:
+    """Write a network as `load_trained` reads it: weights in 8 bits, all else as it is.
+
+    `more` is written beside it, such as the test error before the weights were rounded.
+    """
     model, classes, preprocess = trained
     arrays: dict[str, np.ndarray] = {}
     for name, tensor in model.state_dict().items():
@@ -126,7 +132,7 @@ def pack(trained: Trained, path: Path) -> None:
         else:
             arrays[name] = tensor.numpy()
     about = {"network": model.arguments, "classes": classes, "pixel_range": model.pixel_range}
-    about["preprocess"] = dataclasses.asdict(preprocess)
+    about |= {"preprocess": dataclasses.asdict(preprocess), **more}
     path.parent.mkdir(exist_ok=True)
     np.savez_compressed(path, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
 
@@ -166,11 +172,14 @@ def card(data: ImageData) -> dict[str, Any]:
         if not (WEIGHTS / f"{name}.npz").exists():
             continue
         trained = load_trained(name)
+        with np.load(WEIGHTS / f"{name}.npz") as arrays:
+            unpacked = json.loads(str(arrays["about"])).get("unpacked_error")
         seen = torch.stack([trained.preprocess(image) for image in images])
         networks[name] = {
             **network._asdict(),
             "parameters": sum(weight.numel() for weight in trained.model.parameters()),
             "bytes": (WEIGHTS / f"{name}.npz").stat().st_size,
+            **({} if unpacked is None else {"unpacked_error": unpacked}),
             **rounded(measure(trained, *data.test.tensors), 2),
             "thumbnail_scores": rounded(predict(trained.model, seen).tolist(), 4),
         }

@@ -200,6 +200,7 @@ EXPERIMENTS = {
         variants={
             "frozen, then thawed": {"trained": True, "steps": [80, 160], "rates": [0.1, 0.01]},
             "all at once": {"trained": True, "steps": [0, 240], "rates": [0.1, 0.1]},
+            "all at once, slowly": {"trained": True, "steps": [0, 240], "rates": [0.1, 0.01]},
             "from nothing": {"trained": False, "steps": [0, 240], "rates": [0.1, 0.1]},
         },
         common={"weights": "A", "block": 3},
