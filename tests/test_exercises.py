@@ -59,3 +59,53 @@ def test_printed_solutions_are_right(path: Path) -> None:
     ).execute()
     for number, stub in stubs.items():
         assert f"{number}: right." in printed(stub), f"{stub.source}\n\n{printed(stub)}"
+
+
+MODEL_ANSWER_3_4 = """
+import contextlib
+import io
+
+
+def width(block):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(block, globals())
+    return int(said.getvalue())
+
+
+randoms, sizes = [], []
+for seed in range(5):
+    torch.manual_seed(seed)
+    initialise(untrained, "he")
+    randoms.append(central_side(look(untrained), 0.5))
+    sizes.append(width(SIZED))
+shuffles = [
+    width(SHUFFLED.replace("manual_seed(0)", f"manual_seed({seed})")) for seed in range(10)
+]
+print(randoms, sizes, shuffles)
+"""
+
+
+@pytest.mark.slow
+def test_model_answer_3_4_says_what_its_own_code_prints() -> None:
+    path = next(path for path in NOTEBOOKS if path.name.startswith("03_"))
+    notebook = nbformat.read(path, as_version=4)
+    place = next(
+        place
+        for place, cell in enumerate(notebook.cells)
+        if "First I kept the sizes" in cell.source
+    )
+    text = notebook.cells[place].source
+    sized, shuffled = (part.split("```")[0] for part in text.split("```python\n")[1:])
+    source = f"SIZED, SHUFFLED = {sized!r}, {shuffled!r}\n{MODEL_ANSWER_3_4}"
+    notebook.cells[place:] = [nbformat.v4.new_code_cell(source)]
+    NotebookClient(
+        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(BOOK)}}
+    ).execute()
+    randoms, sizes, shuffles = (
+        [int(number) for number in part.split(", ")]
+        for part in re.findall(r"\[(.+?)\]", printed(notebook.cells[-1]))
+    )
+    assert f"It's {sizes[0]} (and {min(sizes[1:])} to {max(sizes[1:])} with four" in text
+    spans = [f"{min(each)} to {max(each)}" for each in (shuffles, randoms)]
+    assert f"Ten shuffles gave {spans[0]}, not the {spans[1]} of five random" in text
