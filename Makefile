@@ -53,7 +53,7 @@ serve: $(READY)  ## Serve the built site on http://localhost:8000 (PORT=... for 
 notebooks: $(READY)  ## Run the notebooks from the top and store clean outputs (ONLY=book/... for one)
 	$(BIN)/python tools/notebooks.py $(ONLY)
 
-results: $(READY)  ## Repeat the measured experiments, some 55 minutes (ONLY=name for one, DEVICE=cuda on a GPU)
+results: $(READY)  ## Repeat the measured experiments, some 55 minutes, and by name those of hours (ONLY=name, DEVICE=cuda on a GPU)
 	$(BIN)/python tools/results.py $(if $(DEVICE),--device $(DEVICE) --missing) $(ONLY)
 
 gpu: $(READY)  ## Make every run that waits for a GPU, the most valuable first, on a machine that has one
