@@ -413,7 +413,9 @@ def verdicts() -> str:
         changes, error = changes_of(claim, record)
         found, wide = (judge(claim, changes, error, level) for level in (LEVEL, at_once()))
         asked, decided = asked + 1, decided + (found.word != "cannot tell")
-        size = "" if claim.published is None else f"paper {100 * claim.share:+.1f}%, "
+        size = ""
+        if claim.published:
+            size = f"paper {100 * (claim.published[0] / claim.published[1] - 1):+.1f}%, "
         here = f"{found.mean:+.2f} ±{found.margin:.2f} of {error:.1f}"
         lines.append(f"{claim.name}: {size}here {here}: {found.word}; all at once: {wide.word}")
     return "\n".join([*lines, f"decided: {decided} of {asked} with a record"])
