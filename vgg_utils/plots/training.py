@@ -7,18 +7,7 @@ from itertools import cycle, pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 
-from vgg_utils.plots.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    RED,
-    TALL,
-    WIDTH,
-    beside,
-    name_rows,
-    rings,
-)
+from vgg_utils.plots.style import BLUE, GREEN, GREY, ORANGE, TALL, WIDTH, beside, name_rows, rings
 
 
 def training_curves(histories: Sequence[Sequence[Mapping[str, float]]]) -> plt.Figure:
@@ -76,7 +65,7 @@ def example_curves(
     `results` maps a variant's name to `error_2_mean`, `error_2_sd` and so on for all `counts`.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
-    looks = ((GREY, "D:"), (ORANGE, "v-."), (RED, "^-"), (BLUE, "o-"), (GREEN, "s--"))
+    looks = zip((GREY, ORANGE, "black", BLUE, GREEN), ("D:", "v-.", "^-", "o-", "s--"), strict=True)
     for (name, result), (colour, fmt) in zip(results.items(), cycle(looks), strict=False):
         means, spreads = ([result[f"error_{n}_{kind}"] for n in counts] for kind in ("mean", "sd"))
         axis.errorbar(counts, means, spreads, fmt=fmt, color=colour, label=name, capsize=3, ms=5)
