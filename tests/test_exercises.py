@@ -6,8 +6,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from lesson_files import BOOK, NOTEBOOKS
-from nbclient import NotebookClient
+from lesson_files import NOTEBOOKS, execute
 
 CHECK = re.compile(r'^check\("(\d+\.\d+)", .*\)$', re.M)
 
@@ -54,9 +53,7 @@ def test_printed_solutions_are_right(path: Path) -> None:
         stub.source = solution(notebook, stub) + stub.source[check.start() :]
     last = notebook.cells.index(list(stubs.values())[-1])
     notebook.cells = notebook.cells[: last + 1]
-    NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(BOOK)}}
-    ).execute()
+    execute(notebook, timeout=120)
     for number, stub in stubs.items():
         assert f"{number}: right." in printed(stub), f"{stub.source}\n\n{printed(stub)}"
 
@@ -99,9 +96,7 @@ def test_model_answer_3_4_says_what_its_own_code_prints() -> None:
     sized, shuffled = (part.split("```")[0] for part in text.split("```python\n")[1:])
     source = f"SIZED, SHUFFLED = {sized!r}, {shuffled!r}\n{MODEL_ANSWER_3_4}"
     notebook.cells[place:] = [nbformat.v4.new_code_cell(source)]
-    NotebookClient(
-        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(BOOK)}}
-    ).execute()
+    execute(notebook)
     randoms, sizes, shuffles = (
         [int(number) for number in part.split(", ")]
         for part in re.findall(r"\[(.+?)\]", printed(notebook.cells[-1]))

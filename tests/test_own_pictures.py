@@ -4,8 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lesson_files import BOOK, NOTEBOOKS
-from nbclient import NotebookClient
+from lesson_files import NOTEBOOKS, execute
 from PIL import Image, ImageOps
 
 from vgg_utils.pictures import picture
@@ -20,9 +19,7 @@ def run_with(stem: str, old: str, new: str) -> None:
     lines = [cell for cell in notebook.cells if old in cell.source]
     assert len(lines) == 1
     lines[0].source = lines[0].source.replace(old, new)
-    NotebookClient(
-        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(BOOK)}}
-    ).execute()
+    execute(notebook)
 
 
 @pytest.fixture

@@ -61,6 +61,11 @@ class Claim:
         return _topic(self)
 
     @property
+    def paper_share(self) -> float | None:
+        """The paper's change as a share of its error of `other`, where it gives both."""
+        return self.published and self.published[0] / self.published[1] - 1
+
+    @property
     def share(self) -> float:
         """The paper's change as a share of the error of `other`, or else the margin `EQUAL`."""
         if self.published is None or self.kind != "change":
@@ -392,7 +397,7 @@ def changes_of(claim: Claim, record: dict[str, Any]) -> tuple[list[float], float
     one, other = values
     both = [seed for seed in other if seed in one]
     changes = [one[seed] - other[seed] for seed in both]
-    return changes, statistics.mean(other[seed] for seed in both) if both else math.nan
+    return changes, statistics.mean(other[seed] for seed in both)
 
 
 def read(folder: Path, name: str) -> dict[str, Any] | None:
@@ -413,9 +418,7 @@ def verdicts() -> str:
         changes, error = changes_of(claim, record)
         found, wide = (judge(claim, changes, error, level) for level in (LEVEL, at_once()))
         asked, decided = asked + 1, decided + (found.word != "cannot tell")
-        size = ""
-        if claim.published:
-            size = f"paper {100 * (claim.published[0] / claim.published[1] - 1):+.1f}%, "
+        size = "" if claim.paper_share is None else f"paper {100 * claim.paper_share:+.1f}%, "
         here = f"{found.mean:+.2f} ±{found.margin:.2f} of {error:.1f}"
         lines.append(f"{claim.name}: {size}here {here}: {found.word}; all at once: {wide.word}")
     return "\n".join([*lines, f"decided: {decided} of {asked} with a record"])
@@ -445,11 +448,11 @@ def asked_by_pilot() -> dict[str, Asked]:
     """
     asked = {}
     for name in dict.fromkeys(claim.experiment for claim in CLAIMS):
-        record = read(PILOT, name)
+        if (record := read(PILOT, name)) is None:
+            continue
         every = [claim for claim in CLAIMS if claim.experiment == name and claim.kind != "count"]
-        ran = set(record["results"]) if record else set()
-        own = [claim for claim in every if {claim.one[0], claim.other[0]} <= ran]
-        if record is None or not own:
+        own = [c for c in every if {c.one[0], c.other[0]} <= set(record["results"])]
+        if not own:
             continue
         found = {claim.name: changes_of(claim, record) for claim in own}
         spreads = {of: statistics.stdev(changes) for of, (changes, _) in found.items()}
@@ -499,11 +502,7 @@ def table() -> str:
             ends = f"{claim.published[0]:.1f}, {claim.published[1]:.1f} ({claim.where})"
         elif claim.where:
             ends = claim.where
-        share = (
-            f"{100 * (claim.published[0] / claim.published[1] - 1):+.1f}%"
-            if claim.published
-            else "–"
-        )
+        share = "–" if claim.paper_share is None else f"{100 * claim.paper_share:+.1f}%"
         compared = f"`{claim.experiment}`: {claim.one[0]} [{claim.one[1]}] less"
         compared += f" {claim.other[0]} [{claim.other[1]}]"
         name = f"**{claim.name}**" if claim.main else claim.name

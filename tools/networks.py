@@ -169,16 +169,17 @@ def card(data: ImageData) -> dict[str, Any]:
     networks = {}
     images = thumbnails().images
     for name, network in NETWORKS.items():
-        if not (WEIGHTS / f"{name}.npz").exists():
+        path = WEIGHTS / f"{name}.npz"
+        if not path.exists():
             continue
         trained = load_trained(name)
-        with np.load(WEIGHTS / f"{name}.npz") as arrays:
+        with np.load(path) as arrays:
             unpacked = json.loads(str(arrays["about"])).get("unpacked_error")
         seen = torch.stack([trained.preprocess(image) for image in images])
         networks[name] = {
             **network._asdict(),
             "parameters": sum(weight.numel() for weight in trained.model.parameters()),
-            "bytes": (WEIGHTS / f"{name}.npz").stat().st_size,
+            "bytes": path.stat().st_size,
             **({} if unpacked is None else {"unpacked_error": unpacked}),
             **rounded(measure(trained, *data.test.tensors), 2),
             "thumbnail_scores": rounded(predict(trained.model, seen).tolist(), 4),

@@ -196,7 +196,7 @@ def run(
             shown = {key: round(value, 2) for key, value in list(outcome["measures"].items())[:3]}
             bar.write(f"{name}: {variant}, seed {seed}: {shown}, {outcome['seconds']} s")
             bar.update()
-            waiting = {one for pair in wanted for one in pair[1:] if pair not in outcomes}
+            waiting = {pair[1] for pair in wanted if pair not in outcomes}
             through = [one for one in seeds if one not in waiting]
             old = stored(name)
             # A whole record is not given up for one that has begun.

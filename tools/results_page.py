@@ -62,8 +62,8 @@ def _judged(claim: Claim, record: Found) -> Found:
     found, wide = (claims.judge(claim, changes, error, at) for at in (LEVEL, claims.at_once()))
     judged: Found = {"seeds": len(changes), "error": error, "change": found.mean}
     judged |= {"verdict": found.word, "all_at_once": wide.word}
-    if claim.published:
-        judged["paper_share"] = claim.published[0] / claim.published[1] - 1
+    if claim.paper_share is not None:
+        judged["paper_share"] = claim.paper_share
     if claim.kind == "count":
         judged |= {"more": sum(c > 0 for c in changes), "fewer": sum(c < 0 for c in changes)}
     else:
@@ -196,7 +196,7 @@ def figure(found: list[Found]) -> plt.Figure:
         size=7,
     )
     axis.set_ylim(len(lines), -1)
-    axis.set_xlim(-40, 40)
+    axis.set_xlim(-LIMIT - 4, LIMIT + 4)
     axis.set_xlabel("change of the error, % of it")
     axis.tick_params(left=False)
     return drawn

@@ -52,9 +52,8 @@ class Experiment:
     run: Callable[[Settings, int, Path], dict[str, Any]]
     common: Settings = field(default_factory=dict)
     paper: str = ""  # the section or table that it repeats
-    fewer: Mapping[str, int] = field(
-        default_factory=dict
-    )  # variants that the first seeds suffice for
+    # Variants that so many of the first seeds suffice for.
+    fewer: Mapping[str, int] = field(default_factory=dict)
     pilot: Sequence[int] = ()  # seeds to choose settings and numbers of seeds by; they never count
     pilot_variants: Sequence[str] = ()  # by default all
     test_set: str = AT_THE_END  # when it is looked at, and what was chosen by it

@@ -25,6 +25,7 @@ import vgg_utils
 from experiments.base import Experiment, Settings, augmentation, fit_network, new_network
 from experiments.fast_cifar10 import FOR_SPEED, each_off, fast
 from experiments.reproduction import TWIN
+from vgg_utils.checkpoint import write_atomically
 from vgg_utils.configs import LayerSpec
 from vgg_utils.data import ImageData, load_cifar10
 from vgg_utils.fast_cifar10 import TRICKS
@@ -61,9 +62,7 @@ def kept(what: str, settings: Settings, seed: int, make: Callable[[], Any], *mor
         if path.exists():
             return torch.load(path, weights_only=True)
         made = make()
-        partial = path.with_suffix(".partial")
-        torch.save(made, partial)
-        partial.replace(path)
+        write_atomically(path, lambda file: torch.save(made, file))
         return made
 
 
