@@ -11,10 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import Subset, TensorDataset
+from torchvision.transforms.v2.functional import resize
 
 from vgg_utils import fast_cifar10
 from vgg_utils.data import ImageData, load_digits
-from vgg_utils.fast_cifar10 import Recipe, main, network, train, whiten
+from vgg_utils.fast_cifar10 import TWO_CORES, Recipe, Run, main, network, train, whiten
 from vgg_utils.training import TrainingError, cycle_share
 
 TINY = Recipe(epochs=2, batch_size=16, width=1 / 32)
@@ -82,6 +83,23 @@ def test_whitened_outputs_are_uncorrelated_and_held_back_where_there_is_little()
     assert torch.allclose(covariance.diag().sort().values, expected, atol=1e-3)
     assert torch.allclose(covariance, torch.diag(covariance.diag()), atol=1e-3)
     assert expected[0] < 0.5 < 0.9 < expected[-1]  # some are held back, some are not
+
+
+def test_fewer_patterns_are_those_of_most_variance():
+    images = colour_data(200).train.tensors[0]
+    all_of_them, few = (nn.Conv2d(3, 2 * count, 3, bias=False) for count in (27, 5))
+    for convolution in (all_of_them, few):
+        whiten(convolution, images)
+    variances = all_of_them(images)[:, :27].var((0, 2, 3))  # held back where there is little
+    strongest = variances.argsort()[-5:]
+    assert torch.equal(few.weight[:5], all_of_them.weight[strongest])
+    assert torch.equal(few.weight[5:], -few.weight[:5])
+
+
+def test_first_layer_has_as_many_patterns_as_asked_for_and_as_there_are():
+    for channels, patterns, filters in ((3, 27, 54), (3, 12, 24), (1, 27, 18), (1, 12, 18)):
+        first = network(channels, 10, replace(TINY, patterns=patterns))[0]
+        assert first.weight.shape == (filters, channels, 3, 3)
 
 
 def test_network_has_the_layers_that_are_listed_and_no_useless_bias():
@@ -253,6 +271,29 @@ def test_shifted_images_are_windows_of_the_reflected_ones(inputs):
     assert {row for row, _ in offsets} == {column for _, column in offsets} == set(range(9))
 
 
+def test_images_grow_by_thirds_of_the_run(inputs):
+    data = colour_data()
+    recipe = replace(TINY, epochs=6, batch_size=64, flip=False, shift=False, grow=True)
+    train(data, recipe, device="cpu")
+    assert [given.shape[-1] for given in inputs] == [16, 16, 24, 24, 32, 32]
+    images = data.train.tensors[0] / data.train.tensors[0].std((0, 2, 3), keepdim=True)
+    for given in inputs:  # each is an image as it is, made smaller by torchvision
+        side = [given.shape[-1]] * 2
+        expected = resize(images, side, antialias=True)
+        gaps = (given[:, None] - expected[None]).abs().amax((2, 3, 4)).min(1).values
+        assert gaps.max() < 1e-4
+
+
+def test_a_large_set_is_augmented_in_parts_alike(inputs, monkeypatch):
+    recipe = replace(TINY, shift=False, batch_size=64)
+    runs = []
+    for size in (64, 10):  # 64 images at once, or in seven parts
+        monkeypatch.setattr(fast_cifar10, "PART", size)
+        runs.append(train(colour_data(), recipe, device="cpu").history)
+    assert len(inputs) == 4 and all(len(given) == 64 for given in inputs)
+    assert [row["train_loss"] for row in runs[0]] == [row["train_loss"] for row in runs[1]]
+
+
 @pytest.mark.parametrize("on", [True, False])
 def test_layout_is_channels_last_or_plain(on, inputs):
     model = train(colour_data(), replace(TINY, channels_last=on), device="cpu").model
@@ -275,6 +316,29 @@ def test_products_are_in_half_precision_where_the_device_has_it(on, dtype, input
     assert all(value.dtype == torch.float32 for value in run.model.parameters())
 
 
+@pytest.mark.parametrize(
+    ("known", "does"),
+    [
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"neon": True, "bf16": False}, False),
+        (None, False),  # an older PyTorch doesn't say
+    ],
+)
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_cpu_multiplies_in_bfloat16_if_it_can_and_if_asked_to(
+    known, does, wanted, inputs, monkeypatch
+):
+    if known is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    run = train(colour_data(), replace(TINY, half_on_cpu=wanted, grow=True), device="cpu")
+    half = does and wanted
+    assert {given.dtype for given in inputs} == {torch.bfloat16 if half else torch.float32}
+    assert all(value.dtype == torch.float32 for value in run.model.parameters())
+
+
 def test_compiled_network_trains_to_the_same_and_the_steps_before_leave_no_trace(monkeypatch):
     """The steps that compile are at rate zero; with a compiler that does nothing all is equal."""
     compiled = []
@@ -288,7 +352,8 @@ def test_compiled_network_trains_to_the_same_and_the_steps_before_leave_no_trace
 
 
 def test_every_switch_is_asked_for_in_the_loop_or_the_network():
-    code = "".join(inspect.getsource(part) for part in (fast_cifar10._train, network))
+    parts = (fast_cifar10._train, fast_cifar10.augment, network)
+    code = "".join(inspect.getsource(part) for part in parts)
     for field in fields(Recipe):
         assert f"recipe.{field.name}" in code
 
@@ -367,6 +432,7 @@ def test_random_states_and_the_setting_of_cudnn_are_left_as_found(finite, monkey
     ("change", "says"),
     [
         ({"epochs": 0}, "epochs must be a positive integer, got 0"),
+        ({"patterns": 0}, "patterns must be a positive integer, got 0"),
         ({"batch_size": 2.5}, "batch_size must be a positive integer, got 2.5"),
         ({"batch_size": 65}, "no batch of 65 can be taken from a TensorDataset of 64 images"),
         ({"learning_rate": 0}, "learning_rate must be positive, got 0"),
@@ -412,6 +478,12 @@ def changed(part, images=None, labels=None):
 def test_data_that_cannot_be_learnt_from_are_refused_before_the_first_step(data, says, groups):
     with pytest.raises(ValueError, match=says):
         train(data(), TINY, device="cpu")
+    assert not groups
+
+
+def test_images_too_small_to_begin_with_are_refused_before_the_first_step(groups):
+    with pytest.raises(ValueError, match=r"an image .3, 6, 6. of the first third"):
+        train(colour_data(side=12), replace(TINY, grow=True), device="cpu")
     assert not groups
 
 
@@ -466,6 +538,19 @@ def test_command_hands_its_options_to_the_run(cifar10, monkeypatch):
         nesterov=False,
     )
     assert found == [(40, recipe, 1, "cpu")]
+
+
+def test_command_begins_from_the_numbers_for_two_cores(cifar10, monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        fast_cifar10,
+        "train",
+        lambda data, recipe, **options: (
+            found.append(recipe) or Run(nn.Sequential(), [{"test_error": 9.0, "seconds": 1.0}], 1.0)
+        ),
+    )
+    main(["--two-cores", "--seeds", "1", "--without", "flip", "--epochs", "3"])
+    assert found == [replace(TWO_CORES, flip=False, epochs=3)]
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from torch.utils.data import TensorDataset
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+import results  # noqa: E402
 from experiments import EXPERIMENTS, evaluation, fast_cifar10  # noqa: E402
 
 from vgg_utils.data import ImageData  # noqa: E402
 from vgg_utils.evaluation import evaluate, top_k_error  # noqa: E402
-from vgg_utils.fast_cifar10 import TRICKS, Recipe  # noqa: E402
+from vgg_utils.fast_cifar10 import TRICKS, TWO_CORES, Recipe  # noqa: E402
 from vgg_utils.fast_cifar10 import train as real_train  # noqa: E402
 from vgg_utils.images import read_image  # noqa: E402
 
@@ -112,6 +113,24 @@ def test_subset_is_another_one_for_every_seed_and_tested_at_the_end(cifar10):
     assert torch.equal(first.test.tensors[0], data.test.tensors[0][:20])
     pixels = [set(half.tensors[0][:, 0, 0, 0].tolist()) for half in (first.train, data.train)]
     assert len(pixels[0]) == 32 and pixels[0] <= pixels[1]
+
+
+def test_runs_against_the_clock_report_the_last_epoch_and_the_minutes(cifar10):
+    experiment = EXPERIMENTS["two_cores"]
+    assert experiment.threads == 2
+    assert results.runs_at_once(experiment, jobs=8) == 1  # one that is timed has all to itself
+    assert results.device_name(experiment).endswith(", 2 threads)")
+    assert experiment.variants["the preset"]["recipe"] == asdict(TWO_CORES)
+    for variant in experiment.variants:
+        settings = tiny("two_cores", variant)
+        if "fit" in settings:
+            settings["model"]["width"] = 1 / 32
+            settings["fit"] |= {"epochs": 2, "batch_size": 16, "milestones": [1]}
+        outcome = fast_cifar10.against_the_clock(settings, 3, Path())
+        assert len(outcome["history"]) == 2
+        assert outcome["measures"]["test_error"] == outcome["history"][-1]["test_error"] < 100
+        assert 0 < outcome["measures"]["minutes"] < 1
+    assert len(cifar10) == 1 and cifar10[0][2]["device"] == "cpu"
 
 
 def test_vgg16_is_d_with_all_its_channels_and_trains(cifar10):

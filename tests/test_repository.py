@@ -263,8 +263,8 @@ def test_module_stays_an_evening_s_read() -> None:
     """Lines of the six files that carry the paper, and of the whole package.
 
     5,200, what loads the own networks, photographs and live figures (one runs the networks), more
-    lessons to check, and what says at the start of each what it takes. Beside it, what follows the
-    receptive field through any network of PyTorch's.
+    lessons to check, what says at the start of each what it takes, and what makes the fast run fit
+    a CPU. Beside it, what follows the receptive field through any network of PyTorch's.
     """
     lines = {
         path.relative_to(ROOT / "vgg_utils").with_suffix("").as_posix(): len(
@@ -276,7 +276,7 @@ def test_module_stays_an_evening_s_read() -> None:
     assert sum(core.values()) <= 1650, core
     apart = sum(lines[name] for name in ANY_NETWORK)
     assert apart <= 1610
-    assert sum(lines.values()) - apart <= 5860, lines
+    assert sum(lines.values()) - apart <= 5910, lines
 
 
 def test_formatting_has_no_exceptions() -> None:

@@ -71,8 +71,8 @@ def settings_of(experiment: Experiment, variant: str) -> dict[str, Any]:
 
 def run_part(name: str, variant: str, seed: int, folder: Path) -> tuple[str, int, dict[str, Any]]:
     """Make one run and store its outcome; return it with what it belongs to."""
-    torch.set_num_threads(1)
     experiment = EXPERIMENTS[name]
+    torch.set_num_threads(experiment.threads)
     settings = settings_of(experiment, variant)
     begin = time.perf_counter()
     outcome = experiment.run(settings, seed, folder)
@@ -227,7 +227,7 @@ def record_of(
         "data": experiment.data,
         "test_set": experiment.test_set,
         "command": f"python tools/results.py {name}",
-        "device": device_name(experiment.device),
+        "device": device_name(experiment),
         "versions": versions(),
         "made_with": MADE_WITH,
         "date": time.strftime("%Y-%m-%d"),
@@ -270,10 +270,11 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {**rounded(found), "runs": runs}
 
 
-def device_name(device: str) -> str:
-    if device == "cuda":
+def device_name(experiment: Experiment) -> str:
+    if experiment.device == "cuda":
         return torch.cuda.get_device_name()
-    return f"CPU ({platform.machine()}, 1 thread)"
+    threads = f"{experiment.threads} thread{'s' * (experiment.threads > 1)}"
+    return f"CPU ({platform.machine()}, {threads})"
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> tuple[list[str], int]:
@@ -358,6 +359,8 @@ def time_needed(
 
 
 def runs_at_once(experiment: Experiment, jobs: int | None) -> int:
+    if experiment.threads > 1:
+        return 1
     return jobs or (1 if experiment.device == "cuda" else os.cpu_count() or 1)
 
 

@@ -1,11 +1,12 @@
-"""Train on CIFAR-10 fast, on one GPU: a short loop in which every trick has a switch.
+"""Train on CIFAR-10 fast: a short loop in which every trick has a switch.
 
-    python -m vgg_utils.fast_cifar10                            five seeds, every trick on
+    python -m vgg_utils.fast_cifar10                            on a GPU: five seeds, every trick on
     python -m vgg_utils.fast_cifar10 --without flip whitening   the same without these two
+    python -m vgg_utils.fast_cifar10 --two-cores --seeds 1      on two cores of a CPU
 
 The network is a chain of 3x3 convolutions and 2x2 max-pools, as VGG is, with batch normalisation.
-The aim, 6% error or less within seconds, has not been measured on a GPU yet. A CPU takes hours,
-unless `--width` and `--train-size` make it small.
+The aim, 6% error or less within seconds, has not been measured on a GPU yet. A CPU would take
+hours; TWO_CORES is what it can do in minutes.
 
 Who found what: Page, "How to train your ResNet" (myrtle.ai, 2018 to 2019), for images kept on the
 GPU, the schedule, smoothing, whitening and small logits; Wind, "94% on CIFAR-10 in 94 lines and 94
@@ -23,7 +24,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -56,11 +57,14 @@ class Recipe:
     learning_rate: float = 0.6  #: at its highest, for 512 images; it is scaled with the batch
     weight_decay: float = 5e-4  #: the paper's
     width: float = 1.0  #: factor on the channels of all convolutions but the first
+    patterns: int = 27  #: kept in the first layer at most, those of most variance; twice as filters
     # Tricks for speed:
     on_device: bool = True  #: all images lie on the GPU and are augmented there, not on the CPU
     half: bool = True  #: products in bfloat16, or float16 on a GPU made before 2020; not on a CPU
     channels_last: bool = True  #: a pixel's channels lie side by side, as the GPU's kernels want
+    half_on_cpu: bool = False  #: `half` on a CPU too, if it multiplies in bfloat16
     compile: bool = False  #: torch.compile; takes a while, so it may pay off over many seeds only
+    grow: bool = False  #: a third of the epochs at half the image's side, a third at three quarters
     # Tricks to learn in fewer epochs:
     one_cycle: bool = True  #: the rate rises for a fifth of the run, then falls, else it is half
     nesterov: bool = True  #: look ahead along the momentum before taking the gradient
@@ -76,15 +80,30 @@ class Recipe:
     def __post_init__(self) -> None:
         positive("epochs", self.epochs)
         positive("batch_size", self.batch_size)
+        positive("patterns", self.patterns)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate!r}")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay!r}")
 
 
+#: For a CPU: fewer channels, fewer patterns, images that grow, and 16 bits where it has them.
+TWO_CORES = Recipe(
+    epochs=18,
+    batch_size=128,
+    weight_decay=1e-3,
+    width=0.375,
+    patterns=12,
+    grow=True,
+    half_on_cpu=True,
+)
+
 #: The tricks that are on by default.
 TRICKS = tuple(field.name for field in fields(Recipe) if field.default is True)
 NUMBERS = {f.name: f.default for f in fields(Recipe) if not isinstance(f.default, bool)}
+
+
+PART = 5000  #: images augmented at once: of all of them the copies would fill a small memory
 
 
 class Run(NamedTuple):
@@ -105,12 +124,12 @@ class Head(nn.Linear):
 
 
 def network(channels: int, classes: int, recipe: Recipe, layers: Layers = LAYERS) -> nn.Sequential:
-    """Build a first convolution of 18 filters a colour, then `layers`, then the head.
+    """Build a first convolution, at most 18 filters a colour, then `layers`, then the head.
 
     Raises ValueError as `get_layers` does.
     """
     layers = get_layers(layers, recipe.width)
-    filters = 2 * 9 * channels  # of 3x3 pixels, each with both signs
+    filters = 2 * min(recipe.patterns, 9 * channels)  # of 3x3 pixels, each with both signs
     features = [filters, *(entry[1] for entry in layers if not isinstance(entry, str))][-1]
     net = make_layer(channels, [(3, filters)], batch_norm=not recipe.whitening)
     net[0].requires_grad_(not recipe.whitening)  # `whiten` sets it, and nothing else
@@ -127,14 +146,36 @@ def network(channels: int, classes: int, recipe: Recipe, layers: Layers = LAYERS
 def whiten(convolution: nn.Conv2d, images: torch.Tensor) -> None:
     """Set a 3x3 convolution so that its outputs on these images are uncorrelated.
 
-    Half of its filters are the principal components of all 3x3 patches, each divided by its
+    Half of its filters are the first principal components of all 3x3 patches, each divided by its
     standard deviation (0.01 more variance holds mere noise back); the others are their negatives,
     so that a ReLU loses nothing.
     """
     patches = F.unfold(images.float(), 3)  # (N, 9 channels, places)
     variances, directions = torch.linalg.eigh(torch.cov(patches.transpose(0, 1).flatten(1)))
     filters = (directions / (variances + 0.01).sqrt()).T.reshape(-1, images.shape[1], 3, 3)
+    filters = filters[-(convolution.out_channels // 2) :]  # the variances ascend
     convolution.weight.copy_(torch.cat([filters, -filters]))
+
+
+def multiplies_in_bfloat16() -> bool:
+    """Say whether this CPU does, as far as PyTorch knows; one that doesn't takes far longer so."""
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def augment(
+    images: torch.Tensor, flipped: torch.Tensor, scale: float, recipe: Recipe
+) -> torch.Tensor:
+    """Mirror images (N, C, H, W) where `flipped` (N,) says so, move and scale them."""
+    if recipe.flip:
+        images = torch.where(flipped[:, None, None, None], images.flip(3), images)
+    if recipe.shift:
+        padded = F.pad(images, (4, 4, 4, 4), mode="reflect")
+        images = random_shift(padded, 4)[:, :, 4:-4, 4:-4]
+    if scale == 1:
+        return images
+    small = F.interpolate(images.float(), scale_factor=scale, mode="bilinear", antialias=True)
+    return small.to(images.dtype)  # on a CPU it is not made for 16 bits
 
 
 def train(
@@ -176,8 +217,12 @@ def _train(data: ImageData, recipe: Recipe, device: torch.device, layers: Layers
     net = network(images.shape[1], len(data.classes), recipe, layers)
     for name, part in as_datasets(data.train, data.validation, data.test, seed=0).items():
         check_dataset(part, name, net)
+    if recipe.grow:  # as small as they begin
+        check_dataset(TensorDataset(images[:1, :, ::2, ::2], labels[:1]), "first third", net)
 
     dtype = autocast_type("auto", device) if recipe.half else None
+    if recipe.half and recipe.half_on_cpu and device.type == "cpu" and multiplies_in_bfloat16():
+        dtype = torch.bfloat16
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     storage = device if recipe.on_device else torch.device("cpu")
     std = images.std((0, 2, 3), keepdim=True)
@@ -219,20 +264,17 @@ def _train(data: ImageData, recipe: Recipe, device: torch.device, layers: Layers
     flipped = torch.rand(len(images), device=storage) < 0.5
     for epoch in trange(1, recipe.epochs + 1, unit="epoch", leave=False, disable=None):
         net.train()
-        augmented, total = images, torch.zeros((), device=device)
-        if recipe.flip:
-            flipped = ~flipped
-            augmented = torch.where(flipped[:, None, None, None], images.flip(3), images)
-        if recipe.shift:
-            padded = F.pad(augmented, (4, 4, 4, 4), mode="reflect")
-            augmented = random_shift(padded, 4)[:, :, 4:-4, 4:-4]
+        flipped, total = ~flipped, torch.zeros((), device=device)
+        quarters = 2 + 3 * (epoch - 1) // recipe.epochs if recipe.grow else 4
+        parts = zip(images.split(PART), flipped.split(PART), strict=True)
+        shown = torch.cat([augment(*part, quarters / 4, recipe) for part in parts])
         order = torch.randperm(len(images), device=storage).split(recipe.batch_size)[:steps]
         for step, index in enumerate(order, start=(epoch - 1) * steps):
             share = cycle_share(step, recipe.epochs * steps) if recipe.one_cycle else 0.5
             for group in optimizer.param_groups:
                 group["lr"] = share * highest * group["lr_scale"]
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(augmented[index], labels[index])
+            loss = loss_of(shown[index], labels[index])
             if scaler:
                 scaler.scale(loss).backward()
                 scaler.step(optimizer)
@@ -260,29 +302,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says, once for every seed; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m vgg_utils.fast_cifar10",
-        description="Train on CIFAR-10 fast, on one GPU. Without one this takes hours; a trial: "
+        description="Train on CIFAR-10 fast, on one GPU, or with --two-cores without one. A trial: "
         "--width 0.125 --train-size 5000 --batch-size 50 --epochs 8 --seeds 1",
+        argument_default=argparse.SUPPRESS,
     )
     add, off = parser.add_argument, f"turn tricks off: {', '.join(TRICKS)}"
+    add("--two-cores", action="store_true", help="begin from the numbers for a CPU")
     add("--without", nargs="+", default=[], choices=TRICKS, metavar="TRICK", help=off)
-    add("--compile", action="store_true", help="use torch.compile; may pay off over many seeds")
+    for name in ("half_on_cpu", "compile", "grow"):
+        add(f"--{name.replace('_', '-')}", action="store_true", help=f"turn {name} on")
     add("--seeds", type=int, default=5, metavar="N", help="train with seeds 1 to N (default: 5)")
     for name, number in NUMBERS.items():
         option = "--" + name.replace("_", "-")
-        add(option, type=type(number), default=number, metavar="X", help="default: %(default)s")
+        says = f"default: {number}, of two cores {getattr(TWO_CORES, name)}"
+        add(option, type=type(number), metavar="X", help=says)
     add("--train-size", type=int, default=50_000, metavar="N", help="take the first N images only")
-    add("--device", help="cpu, cuda (default: cuda where there is one)")
+    add("--device", default=None, help="cpu, cuda (default: cuda where there is one)")
     add("--data-dir", default="data", metavar="DIR", help="for CIFAR-10 (default: data)")
-    options = parser.parse_args(arguments)
-    settings = {name: getattr(options, name) for name in (*NUMBERS, "compile")}
+    options = vars(parser.parse_args(arguments))
+    changes = {field.name: options[field.name] for field in fields(Recipe) if field.name in options}
     runs = []
     try:
-        recipe = Recipe(**settings, **dict.fromkeys(options.without, False))
-        data = load_cifar10(options.data_dir)
-        first = data.train[: positive("train_size", options.train_size)]
+        plan = TWO_CORES if "two_cores" in options else Recipe()
+        recipe = replace(plan, **changes, **dict.fromkeys(options["without"], False))
+        data = load_cifar10(options["data_dir"])
+        first = data.train[: positive("train_size", options["train_size"])]
         data = data._replace(train=TensorDataset(*first))
-        for seed in range(1, positive("seeds", options.seeds) + 1):
-            runs.append(train(data, recipe, seed=seed, device=options.device))
+        for seed in range(1, positive("seeds", options["seeds"]) + 1):
+            runs.append(train(data, recipe, seed=seed, device=options["device"]))
             print(f"seed {seed}", *(f"{name} {x:.4g}" for name, x in runs[-1].history[-1].items()))
     except (TrainingError, DownloadError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

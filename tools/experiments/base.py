@@ -58,7 +58,8 @@ class Experiment:
     pilot_variants: Sequence[str] = ()  # by default all
     test_set: str = AT_THE_END  # when it is looked at, and what was chosen by it
     device: str = "cpu"  # "cuda" for runs that are too large without a GPU
-    minutes: float = 1.0  # of one core, or of the GPU, roughly
+    threads: int = 1  # of a run; one with more has the computer to itself
+    minutes: float = 1.0  # of one run at a time, roughly
 
     def seeds_of(self, variant: str, seeds: Sequence[int]) -> Sequence[int]:
         """Return those of the seeds that this variant is run from."""

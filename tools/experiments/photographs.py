@@ -332,6 +332,7 @@ EXPERIMENTS = {
                 "learning_rate": 0.6,
                 "weight_decay": 5e-4,
                 "width": 0.125,
+                "patterns": 27,
             },
             "device": "cpu",
         },
