@@ -1,4 +1,4 @@
-"""Which notebooks of the book are lessons, and which still have the form of chapters."""
+"""The book's notebooks, and how a test runs one."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,6 @@ from nbclient import NotebookClient
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 NOTEBOOKS = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
-CHAPTERS = {"09_reproduction"}  # to become lessons
-LESSONS = [path for path in NOTEBOOKS if path.stem not in CHAPTERS]
 
 
 def execute(notebook: Any, timeout: int = 240) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from lesson_files import LESSONS, NOTEBOOKS
+from lesson_files import NOTEBOOKS
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -19,7 +19,7 @@ MOST_WORDS = 19_500  # of the lessons that were chapters 1 to 7
 FIRST_HALF = 9  # lessons
 BETWEEN, SHORTEST_CODE, LONGEST_CODE, LONGEST_CELL = 60, 5, 8, 25
 
-every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+every_lesson = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def markdown(notebook: Any) -> str:
@@ -62,7 +62,7 @@ def test_lesson_is_short_and_has_rhythm(path: Path) -> None:
 
 
 def test_first_half_takes_two_thirds_of_the_words_it_took() -> None:
-    of_lessons = [path for path in LESSONS if int(path.name[:2]) <= FIRST_HALF]
+    of_lessons = [path for path in NOTEBOOKS if int(path.name[:2]) <= FIRST_HALF]
     words = [lessons.load(lessons.load_notebook(path)).words for path in of_lessons]
     assert sum(words) <= MOST_WORDS * len(words) / FIRST_HALF
 

@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 import pytest
 import yaml
-from lesson_files import CHAPTERS, NOTEBOOKS
+from lesson_files import NOTEBOOKS
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -261,10 +261,9 @@ def test_page_begins_as_every_page(path: Path) -> None:
 
 
 @every_notebook
-def test_page_says_what_the_reader_will_do_learn_and_need(path: Path) -> None:
+def test_page_says_what_the_reader_will_learn_and_need(path: Path) -> None:
     text = markdown(path)
-    verbs = ("do", "learn", "need") if path.stem in CHAPTERS else ("learn", "need")
-    places = [text.find(f"**What you'll {verb}") for verb in verbs]
+    places = [text.find(f"**What you'll {verb}") for verb in ("learn", "need")]
     assert -1 not in places
     assert places == sorted(places)
     assert places[-1] < text.find("\n## "), "before the first section"
@@ -280,9 +279,8 @@ def test_page_says_what_the_reader_will_do_learn_and_need(path: Path) -> None:
 def test_page_ends_as_every_page(path: Path) -> None:
     text = markdown(path)
     titles = re.findall(r"^## (.+)$", text, re.M)
-    sections = ["Try it", *SECTIONS] if path.stem in CHAPTERS else SECTIONS
-    assert titles[-len(sections) :] == sections
-    assert len(titles) > len(sections), "no section of its own"
+    assert titles[-len(SECTIONS) :] == SECTIONS
+    assert len(titles) > len(SECTIONS), "no section of its own"
     assert len(re.findall(r"^# .+", text, re.M)) == 1
     summary = text.split("\n## Summary\n")[1].split("\n## ")[0].strip()
     assert len([line for line in summary.splitlines() if re.match(r"[-*] |\d\. ", line)]) == 5

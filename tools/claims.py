@@ -52,7 +52,7 @@ class Claim:
     kind: str = "change"
     published: tuple[float, float] | None = None  # the paper's two errors, of one and of other
     where: str = ""  # in the paper
-    today: str = ""  # what lesson 9 tests on digits, with its verdict, where it does
+    on_scenes: str = ""  # what was asked of digit scenes before, with its verdict
     main: bool = False
 
     @property
@@ -216,7 +216,7 @@ def _claims() -> Iterator[Claim]:
             "where": "Table 3",
         }
 
-    today = {
+    on_scenes = {
         "B less A": ("agrees", "cannot tell"),
         "D less B": ("cannot tell", "cannot tell"),
         "E less D": ("cannot tell", "cannot tell"),
@@ -224,14 +224,14 @@ def _claims() -> Iterator[Claim]:
         "C less B": ("cannot tell", "cannot tell"),
         "D less C": ("cannot tell", "cannot tell"),
     }
-    for name, verdicts in today.items():
+    for name, verdicts in on_scenes.items():
         one, other = name.split(" less ")
         for (kind, suffix), verdict in zip(series.items(), verdicts, strict=True):
             yield depth(
                 one + suffix,
                 other + suffix,
                 **step(one, other),
-                today=f"{name}, {kind}: {verdict}",
+                on_scenes=f"{name}, {kind}: {verdict}",
                 main=True,
             )
     lrn = table_3["A-LRN", "256"], table_3["A", "256"]
@@ -241,7 +241,7 @@ def _claims() -> Iterator[Claim]:
         kind="equal",
         published=lrn,
         where="Table 3",
-        today="A-LRN less A, plain: cannot tell",
+        on_scenes="A-LRN less A, plain: cannot tell",
     )
     twin: dict[str, Any] = {
         "published": (1.07 * table_3["B", "256"], table_3["B", "256"]),
@@ -249,7 +249,7 @@ def _claims() -> Iterator[Claim]:
     }
     for kind, suffix in series.items():
         was = f"5x5 twin less B, {kind}: cannot tell"
-        yield depth("5x5 twin" + suffix, "B" + suffix, today=was, **twin)
+        yield depth("5x5 twin" + suffix, "B" + suffix, on_scenes=was, **twin)
     yield depth("5x5 twin", "B afresh", **twin)
     yield depth("slim 5x5 twin", "B afresh", **twin)
     yield depth("slim 5x5 twin, batch norm", "B, batch norm", **twin)
@@ -266,7 +266,7 @@ def _claims() -> Iterator[Claim]:
 
     def at(name: str, one: Place, other: Place, was: str = "", **more: Any) -> Claim:
         if was:
-            more["today"] = was
+            more["on_scenes"] = was
         return Claim(name, "jitter_photographs", one, other, **more)
 
     for small, mark, published, was in (
@@ -319,14 +319,14 @@ def _claims() -> Iterator[Claim]:
                 (net, now[1]),
                 published=(ends[0], ends[1]),
                 where="Table 5" if "scales" not in way else "Tables 3 and 4",
-                today=f"{way}, {old}: {verdict}",
+                on_scenes=f"{way}, {old}: {verdict}",
                 main=True,
             )
     for way, word in words.items():
         alone = table_5["E", word]
         said = f"A+B less B, {way}: cannot tell"
         same = {"published": (pairs[word], alone), "where": "Tables 5 and 6"}
-        yield view(f"D+E less E, {way}", ("D and E", way), ("E", way), today=said, **same)
+        yield view(f"D+E less E, {way}", ("D and E", way), ("E", way), on_scenes=said, **same)
         yield view(f"D+E less D, {way}", ("D and E", way), ("D", way), **same)
         yield view(f"D+D less D, {way}", ("D and another D", way), ("D", way), kind="effect")
         of_two: tuple[Place, Place] = ("D and E", way), ("D and another D", way)
@@ -486,7 +486,7 @@ def pilot() -> str:
 def table() -> str:
     """Return the table of all claims, as Markdown."""
     rows = [
-        "| claim | paper, top-1 | share | compared | rule | seeds | pilot asks for | lesson 9 |",
+        "| claim | paper, top-1 | share | compared | rule | seeds | pilot asks for | on scenes |",
         "|---|---|---|---|---|---|---|---|",
     ]
     asked_for = asked_by_pilot()
@@ -510,11 +510,11 @@ def table() -> str:
         count = min(
             len(asked.seeds_of(variant, asked.seeds)) for variant, _ in (claim.one, claim.other)
         )
-        today = claim.today or "added"
+        on_scenes = claim.on_scenes or "added"
         needed = asked_for[claim.name].seeds if claim.name in asked_for else "–"
         rows.append(
             f"| {name} | {ends} | {share} | {compared} | {rules[claim.kind]} | {count} | {needed} |"
-            f" {today} |"
+            f" {on_scenes} |"
         )
     return "\n".join(rows)
 

@@ -37,7 +37,7 @@ def paper_beside_ours(
     """Draw a table of the paper on the left and its miniature on the right, one row each.
 
     `ours` maps the name of a series to the values of the seeds for each label, drawn as rings with
-    a filled mark at their mean. None leaves a gap on either side. The right axis is logarithmic.
+    a filled mark at their mean. None leaves a gap on either side.
     """
     size = (WIDTH, 1.3 + 0.36 * len(labels))
     figure, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True)
@@ -55,9 +55,6 @@ def paper_beside_ours(
         means = [statistics.mean(values) for values in seeds.values()]
         right.plot(means, list(seeds), linestyle="none", markersize=7, label=name, **look)
         shift += 0.36
-    right.set_xscale("log")
-    right.xaxis.set(major_locator=plt.LogLocator(subs=(1, 3)), major_formatter="{x:g}")
-    right.minorticks_off()
     for axis, title in zip((left, right), titles, strict=True):
         axis.set_title(title)
         name_rows(axis, labels)
