@@ -87,7 +87,7 @@ class Recipe:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay!r}")
 
 
-#: For a CPU: fewer channels, fewer patterns, images that grow, and 16 bits where it has them.
+#: For a CPU, with fewer channels, fewer patterns, images that grow, and 16 bits where it has them.
 TWO_CORES = Recipe(
     epochs=18,
     batch_size=128,
@@ -103,7 +103,7 @@ TRICKS = tuple(field.name for field in fields(Recipe) if field.default is True)
 NUMBERS = {f.name: f.default for f in fields(Recipe) if not isinstance(f.default, bool)}
 
 
-PART = 5000  #: images augmented at once: of all of them the copies would fill a small memory
+PART = 5000  #: images augmented at once, as copies of all of them would fill a small memory
 
 
 class Run(NamedTuple):
