@@ -220,9 +220,9 @@ def _train(data: ImageData, recipe: Recipe, device: torch.device, layers: Layers
     if recipe.grow:  # as small as they begin
         check_dataset(TensorDataset(images[:1, :, ::2, ::2], labels[:1]), "first third", net)
 
-    dtype = autocast_type("auto", device) if recipe.half else None
-    if recipe.half and recipe.half_on_cpu and device.type == "cpu" and multiplies_in_bfloat16():
-        dtype = torch.bfloat16
+    native = recipe.half_on_cpu and device.type == "cpu" and multiplies_in_bfloat16()
+    precision = "bfloat16" if native else "auto"
+    dtype = autocast_type(precision, device) if recipe.half else None
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     storage = device if recipe.on_device else torch.device("cpu")
     std = images.std((0, 2, 3), keepdim=True)
