@@ -220,13 +220,13 @@ def print_page(page: Page, file: Path, out: Path) -> int:
     """
     page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     page.emulate_media(media="print", color_scheme="light", reduced_motion="reduce")
-    page.goto(file.as_uri())
-    page.evaluate("document.fonts.ready")
-    page.evaluate("Promise.all([...document.images].map(i => i.decode().catch(() => {})))")
-    if wide := page.evaluate(TOO_WIDE, WIDTH):
-        raise ValueError("wider than the paper:\n" + "\n".join(wide))
     known: dict[str, int] = {}
     for _ in range(5):  # numbers have a width, and may move what follows them
+        page.goto(file.as_uri())  # anew, for a page printed again may break elsewhere
+        page.evaluate("document.fonts.ready")
+        page.evaluate("Promise.all([...document.images].map(i => i.decode().catch(() => {})))")
+        if wide := page.evaluate(TOO_WIDE, WIDTH):
+            raise ValueError("wider than the paper:\n" + "\n".join(wide))
         page.evaluate(FILL, known)
         page.pdf(
             path=out, prefer_css_page_size=True, print_background=True, tagged=True, outline=True
