@@ -74,7 +74,7 @@ class Recipe:
     # Tricks to err less on new images:
     label_smoothing: bool = True  #: a fifth of the target is spread evenly over the classes
     flip: bool = True  #: each image is mirrored in every other epoch, half of them in the first
-    shift: bool = True  #: each image moves by up to 4 pixels each way; edges are reflected
+    shift: bool = True  #: each image moves by up to an eighth of its side; edges are reflected
     free_biases: bool = True  #: weight decay spares the biases and scales of batch normalisation
 
     def __post_init__(self) -> None:
@@ -163,19 +163,23 @@ def multiplies_in_bfloat16() -> bool:
     return any(known.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def augment(
-    images: torch.Tensor, flipped: torch.Tensor, scale: float, recipe: Recipe
-) -> torch.Tensor:
-    """Mirror images (N, C, H, W) where `flipped` (N,) says so, move and scale them."""
-    if recipe.flip:
-        images = torch.where(flipped[:, None, None, None], images.flip(3), images)
-    if recipe.shift:
-        padded = F.pad(images, (4, 4, 4, 4), mode="reflect")
-        images = random_shift(padded, 4)[:, :, 4:-4, 4:-4]
+def shrink(images: torch.Tensor, scale: float) -> torch.Tensor:
+    """Resize images (N, C, H, W) by a factor of at most 1."""
     if scale == 1:
         return images
     small = F.interpolate(images.float(), scale_factor=scale, mode="bilinear", antialias=True)
     return small.to(images.dtype)  # on a CPU it is not made for 16 bits
+
+
+def augment(images: torch.Tensor, flipped: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """Mirror images (N, C, H, W) where `flipped` (N,) says so, and move them."""
+    if recipe.flip:
+        images = torch.where(flipped[:, None, None, None], images.flip(3), images)
+    if recipe.shift:
+        most = images.shape[3] // 8
+        padded = F.pad(images, (most,) * 4, mode="reflect")
+        images = random_shift(padded, most)[:, :, most:-most, most:-most]
+    return images
 
 
 def train(
@@ -261,13 +265,15 @@ def _train(data: ImageData, recipe: Recipe, device: torch.device, layers: Layers
     history, seconds, begin = [], 0.0, time.perf_counter()
     if recipe.whitening:
         whiten(net[0], images[:1000].to(device))  # type: ignore[arg-type]
-    flipped = torch.rand(len(images), device=storage) < 0.5
+    flipped, sized = torch.rand(len(images), device=storage) < 0.5, images
     for epoch in trange(1, recipe.epochs + 1, unit="epoch", leave=False, disable=None):
         net.train()
         flipped, total = ~flipped, torch.zeros((), device=device)
         quarters = 2 + 3 * (epoch - 1) // recipe.epochs if recipe.grow else 4
-        parts = zip(images.split(PART), flipped.split(PART), strict=True)
-        shown = torch.cat([augment(*part, quarters / 4, recipe) for part in parts])
+        if sized.shape[3] != images.shape[3] * quarters // 4:
+            sized = torch.cat([shrink(part, quarters / 4) for part in images.split(PART)])
+        parts = zip(sized.split(PART), flipped.split(PART), strict=True)
+        shown = torch.cat([augment(*part, recipe) for part in parts])
         order = torch.randperm(len(images), device=storage).split(recipe.batch_size)[:steps]
         for step, index in enumerate(order, start=(epoch - 1) * steps):
             share = cycle_share(step, recipe.epochs * steps) if recipe.one_cycle else 0.5
