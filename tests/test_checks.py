@@ -97,7 +97,7 @@ def test_unknown_exercise_lists_what_there_is():
         check("9.9", 1)
 
 
-@pytest.mark.parametrize(("times", "hint"), [(-1, "sign"), (100, "per cent"), (1e-6, "millions")])
+@pytest.mark.parametrize(("times", "hint"), [(-1, "sign"), (100, "percent"), (1e-6, "millions")])
 def test_slips_of_sign_and_unit_are_named_where_a_lesson_says_nothing_of_them(times, hint):
     right = 43_003_944  # exercise 4.2: the parameters of E with an average over its last map
     assert complaint("4.2", right) is None

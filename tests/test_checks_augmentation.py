@@ -86,7 +86,7 @@ def test_right_answers(exercise, answer):
         ("7.3", 224 / 256, "only 0.7 of it"),
         ("7.3", 0.7, "at every S"),
         ("7.3", 0, "179 pixels"),
-        ("7.3", 25.3, "per cent, where a share"),
+        ("7.3", 25.3, "percent, where a share"),
         ("7.3", 0.5, "count from 256"),
     ],
 )

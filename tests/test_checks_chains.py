@@ -65,7 +65,7 @@ def test_right_answers(exercise, answer):
         ("3.3", 100 * 32**2 / A**2, "picture's share; the rest"),
         ("3.3", (32 / A) ** 2, "picture's share; the rest"),
         ("3.3", 100 * 32 / A, "picture's share along"),
-        ("3.3", 1 - (32 / A) ** 2, "share, where per cent"),
+        ("3.3", 1 - (32 / A) ** 2, "share, where percent"),
         ("3.3", 97.7, f"D's field of {D}"),
         ("3.3", A**2 - 32**2, "divide it by all pixels"),
     ],

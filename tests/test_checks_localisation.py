@@ -64,7 +64,7 @@ def test_right_answers(exercise, answer):
 @pytest.mark.parametrize(
     ("exercise", "answer", "hint"),
     [
-        ("10.1", 33.3, "per cent"),
+        ("10.1", 33.3, "percent"),
         ("10.1", 0.5, "the IoU is 1/3"),
         ("10.1", 0.293, "both directions"),
         ("10.1", 2 / 3, "how far has it moved"),

@@ -52,7 +52,7 @@ def test_right_answers(exercise, answer):
         ("2.2", 125, "more the 9x9 has"),
         ("2.2", 56, "one decimal"),
         ("2.2", -55.6, "sign"),
-        ("2.2", 0.556, "per cent"),
+        ("2.2", 0.556, "percent"),
         ("2.2", 44.4, "share that is left"),
         ("2.2", 36 / 81, "share that is left"),
         ("2.2", 45, "difference"),

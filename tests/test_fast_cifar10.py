@@ -126,7 +126,7 @@ def test_head_takes_the_highest_value_of_each_channel():
 
 @pytest.fixture
 def groups():
-    """The parameter groups of each step, as the optimiser has them then."""
+    """The parameter groups of each step, as the optimizer has them then."""
     seen = []
     handle = register_optimizer_step_pre_hook(
         lambda optimizer, *_: seen.append([dict(group) for group in optimizer.param_groups])

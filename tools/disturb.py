@@ -5,7 +5,7 @@
 
 Training amplifies rounding: another processor or another number of threads adds up in another
 order, and after some hundred steps the weights have little in common. A notebook may show what
-survives that, and not what one lucky run happened to do. Here every optimiser's parameters are
+survives that, and not what one lucky run happened to do. Here every optimizer's parameters are
 multiplied by 1 + 1e-7 times a normal number as it takes its first step, with other numbers in
 each run; nothing else is random that was not random before. Trainings that start alike are
 disturbed alike, so that a notebook may still compare two of them to the bit. Processes that a
@@ -35,9 +35,9 @@ IGNORED = "nbval-ignore-output"
 
 
 def disturb_trainings(run: int, scale: float) -> None:
-    """Disturb, in this process, every optimiser's parameters at its first step.
+    """Disturb, in this process, every optimizer's parameters at its first step.
 
-    The noise follows from the run and the parameter's shape alone. An optimiser that comes with a
+    The noise follows from the run and the parameter's shape alone. An optimizer that comes with a
     state, out of a checkpoint, goes on with a training that was disturbed when it began.
     """
     from weakref import WeakSet

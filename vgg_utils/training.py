@@ -206,7 +206,7 @@ class _Progress:
 
 @dataclasses.dataclass
 class _Run:
-    """A run on its way: network, optimiser and `progress` change, all else is fixed.
+    """A run on its way: network, optimizer and `progress` change, all else is fixed.
 
     `settings` are what a checkpoint must share to be taken up; `about` is kept for its readers.
     """
