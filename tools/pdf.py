@@ -225,9 +225,9 @@ def print_page(page: Page, file: Path, out: Path) -> int:
         page.goto(file.as_uri())  # anew, for a page printed again may break elsewhere
         page.evaluate("document.fonts.ready")
         page.evaluate("Promise.all([...document.images].map(i => i.decode().catch(() => {})))")
+        page.evaluate(FILL, known)
         if wide := page.evaluate(TOO_WIDE, WIDTH):
             raise ValueError("wider than the paper:\n" + "\n".join(wide))
-        page.evaluate(FILL, known)
         page.pdf(
             path=out, prefer_css_page_size=True, print_background=True, tagged=True, outline=True
         )

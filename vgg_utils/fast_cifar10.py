@@ -164,9 +164,7 @@ def multiplies_in_bfloat16() -> bool:
 
 
 def shrink(images: torch.Tensor, scale: float) -> torch.Tensor:
-    """Resize images (N, C, H, W) by a factor of at most 1."""
-    if scale == 1:
-        return images
+    """Resize images (N, C, H, W) by a factor below 1."""
     small = F.interpolate(images.float(), scale_factor=scale, mode="bilinear", antialias=True)
     return small.to(images.dtype)  # on a CPU it is not made for 16 bits
 
@@ -271,7 +269,8 @@ def _train(data: ImageData, recipe: Recipe, device: torch.device, layers: Layers
         flipped, total = ~flipped, torch.zeros((), device=device)
         quarters = 2 + 3 * (epoch - 1) // recipe.epochs if recipe.grow else 4
         if sized.shape[3] != images.shape[3] * quarters // 4:
-            sized = torch.cat([shrink(part, quarters / 4) for part in images.split(PART)])
+            small = (shrink(part, quarters / 4) for part in images.split(PART))
+            sized = torch.cat([*small]) if quarters < 4 else images
         parts = zip(sized.split(PART), flipped.split(PART), strict=True)
         shown = torch.cat([augment(*part, recipe) for part in parts])
         order = torch.randperm(len(images), device=storage).split(recipe.batch_size)[:steps]
