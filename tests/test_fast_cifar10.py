@@ -114,6 +114,21 @@ def test_network_has_the_layers_that_are_listed_and_no_useless_bias():
     assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
 
 
+def test_dirac_convolutions_begin_by_handing_on_what_they_read():
+    nets = []
+    for dirac in (False, True):
+        torch.manual_seed(0)
+        nets.append(network(3, 10, Recipe(dirac=dirac)))
+    pairs = [pair for pair in zip(*nets, strict=True) if isinstance(pair[0], nn.Conv2d)]
+    assert len(pairs) == 8
+    for usual, convolution in pairs:
+        channels = convolution.in_channels
+        x = torch.randn(2, channels, 8, 8)
+        assert torch.allclose(convolution(x)[:, :channels], x, atol=1e-6)
+        assert not torch.allclose(usual(x)[:, :channels], x, atol=0.1)
+        assert torch.equal(convolution.weight[channels:], usual.weight[channels:])
+
+
 def test_head_takes_the_highest_value_of_each_channel():
     head = fast_cifar10.Head(4, 3)
     x = torch.rand(2, 4, 5, 6)
