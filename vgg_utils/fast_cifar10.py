@@ -64,12 +64,12 @@ class Recipe:
     half_on_cpu: bool = False  #: `half` on a CPU too, if it multiplies in bfloat16
     compile: bool = False  #: torch.compile; takes a while, so it may pay off over many seeds only
     grow: bool = False  #: a third of the epochs at half the image's side, a third at three quarters
-    dirac: bool = False  #: convolutions begin by handing on what they read; other channels as usual
     # Tricks to learn in fewer epochs:
     one_cycle: bool = True  #: the rate rises for a fifth of the run, then falls, else it is half
     nesterov: bool = True  #: look ahead along the momentum before taking the gradient
     whitening: bool = True  #: the first layer is computed from the images, or learnt if off
     small_logits: bool = True  #: outputs are divided by 8, so that they do not saturate the loss
+    dirac: bool = False  #: convolutions begin by handing on what they read; other channels as usual
     fast_biases: bool = True  #: the biases of batch normalisation learn 64 times as fast
     # Tricks to err less on new images:
     label_smoothing: bool = True  #: a fifth of the target is spread evenly over the classes
@@ -78,9 +78,8 @@ class Recipe:
     free_biases: bool = True  #: weight decay spares the biases and scales of batch normalisation
 
     def __post_init__(self) -> None:
-        positive("epochs", self.epochs)
-        positive("batch_size", self.batch_size)
-        positive("patterns", self.patterns)
+        for name in ("epochs", "batch_size", "patterns"):
+            positive(name, getattr(self, name))
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate!r}")
         if not 0 <= self.weight_decay < math.inf:
