@@ -11,7 +11,7 @@ Who found what: Page, "How to train your ResNet" (myrtle.ai, 2018 to 2019), for 
 GPU, the schedule, smoothing, whitening and small logits; Wind, "94% on CIFAR-10 in 94 lines and 94
 seconds" (2022), for the order of the layers, and that no residual connections are needed;
 tysam-code, hlb-CIFAR10 (GitHub, 2023), for fast biases; Jordan, "94% on CIFAR-10 in 3.29 seconds on
-a single GPU" (arXiv:2404.00498, 2024), for filters of both signs, alternating flips and dirac.
+a single GPU" (arXiv:2404.00498, 2024), for filters of both signs, alternating flips.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Recipe:
     nesterov: bool = True  #: look ahead along the momentum before taking the gradient
     whitening: bool = True  #: the first layer is computed from the images, or learnt if off
     small_logits: bool = True  #: outputs are divided by 8, so that they do not saturate the loss
-    dirac: bool = False  #: convolutions begin by handing on what they read; other channels as usual
+    dirac: bool = False  #: later convolutions begin as copies of what they read; spare filters as usual
     fast_biases: bool = True  #: the biases of batch normalisation learn 64 times as fast
     # Tricks to err less on new images:
     label_smoothing: bool = True  #: a fifth of the target is spread evenly over the classes

@@ -324,6 +324,7 @@ EXPERIMENTS = {
         variants={
             "everything": {},
             **each_off(*(name for name in TRICKS if name not in FOR_SPEED)),
+            "dirac": {"change": {"dirac": True}},
         },
         common={
             "recipe": {
@@ -337,6 +338,6 @@ EXPERIMENTS = {
             "device": "cpu",
         },
         run=fast,
-        minutes=hours({"ten": 10 * 100}, FEWER, 4),
+        minutes=hours({"eleven": 11 * 100}, FEWER, 4),
     ),
 }
