@@ -69,7 +69,7 @@ class Recipe:
     nesterov: bool = True  #: look ahead along the momentum before taking the gradient
     whitening: bool = True  #: the first layer is computed from the images, or learnt if off
     small_logits: bool = True  #: outputs are divided by 8, so that they do not saturate the loss
-    dirac: bool = False  #: later convolutions begin as copies of what they read; spare filters don't
+    dirac: bool = False  #: convolutions after the first begin by copying the channels they read
     fast_biases: bool = True  #: the biases of batch normalisation learn 64 times as fast
     # Tricks to err less on new images:
     label_smoothing: bool = True  #: a fifth of the target is spread evenly over the classes
