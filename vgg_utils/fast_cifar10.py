@@ -86,7 +86,7 @@ class Recipe:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay!r}")
 
 
-#: For a CPU: fewer channels and patterns, images that grow, dirac, and 16 bits where it has them.
+#: For a CPU, with few channels and patterns, images that grow, dirac, and 16 bits if it has them.
 TWO_CORES = Recipe(
     epochs=12,
     batch_size=128,
