@@ -11,7 +11,7 @@ Who found what: Page, "How to train your ResNet" (myrtle.ai, 2018 to 2019), for 
 GPU, the schedule, smoothing, whitening and small logits; Wind, "94% on CIFAR-10 in 94 lines and 94
 seconds" (2022), for the order of the layers, and that no residual connections are needed;
 tysam-code, hlb-CIFAR10 (GitHub, 2023), for fast biases; Jordan, "94% on CIFAR-10 in 3.29 seconds on
-a single GPU" (arXiv:2404.00498, 2024), for filters of both signs, alternating flips.
+a single GPU" (arXiv:2404.00498, 2024), for filters of both signs and alternating flips.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Recipe:
     nesterov: bool = True  #: look ahead along the momentum before taking the gradient
     whitening: bool = True  #: the first layer is computed from the images, or learnt if off
     small_logits: bool = True  #: outputs are divided by 8, so that they do not saturate the loss
-    dirac: bool = False  #: convolutions after the first begin by copying the channels they read
+    dirac: bool = False  #: convolutions begin by copying what they read, but a whitened first
     fast_biases: bool = True  #: the biases of batch normalisation learn 64 times as fast
     # Tricks to err less on new images:
     label_smoothing: bool = True  #: a fifth of the target is spread evenly over the classes
@@ -315,7 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add, off = parser.add_argument, f"turn tricks off: {', '.join(TRICKS)}"
     add("--two-cores", action="store_true", help="begin from the numbers for a CPU")
     add("--without", nargs="+", default=[], choices=TRICKS, metavar="TRICK", help=off)
-    for name in ("half_on_cpu", "compile", "grow", "dirac"):
+    for name in (field.name for field in fields(Recipe) if field.default is False):
         add(f"--{name.replace('_', '-')}", action="store_true", help=f"turn {name} on")
     add("--seeds", type=int, default=5, metavar="N", help="train with seeds 1 to N (default: 5)")
     for name, number in NUMBERS.items():
