@@ -41,9 +41,8 @@ check: $(READY)  ## Check form and types of the code, and the workflows, in seco
 test: check  ## Check the code, run every notebook and every test but the slow ones
 	$(BIN)/python -m pytest -q
 
-# One at a time: a notebook then has the machine's cores to itself, as a reader's has.
 test-slow: $(READY)  ## Prove what takes longer: each notebook alone, and disturbed
-	$(BIN)/python -m pytest -q -m slow --numprocesses 0 tests
+	$(BIN)/python -m pytest -q -m slow tests
 
 serve: $(READY)  ## Serve the built site on http://localhost:8000 (PORT=... for another)
 	@test -e _build/html/index.html || $(SITE)
