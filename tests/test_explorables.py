@@ -1351,17 +1351,17 @@ def test_drawing_by_pointer_and_by_keyboard(show: Any) -> None:
     white = predict(trained.model, trained.preprocess(torch.ones(3, 32, 32))[None])[0]
     np.testing.assert_allclose(scores_of(figure), white, atol=1e-3)
     pen = figure.locator(".work-pen")
-    for keys, draws in (
-        ([*["ArrowLeft"] * 3, "ArrowUp"], False),
-        ([" "], True),  # down, a dot
-        (["ArrowRight"] * 6, True),
-        ([" ", *["ArrowDown"] * 3], False),  # up
+    for keys, draws, label in (
+        ([*["ArrowLeft"] * 3, "ArrowUp"], False, "Pen up, 38% across, 46% down."),
+        ([" "], True, "Pen down, 38% across, 46% down."),  # a dot
+        (["ArrowRight"] * 6, True, "Pen down, 62% across, 46% down."),
+        ([" ", *["ArrowDown"] * 3], False, "Pen up, 62% across, 58% down."),
     ):
         before = scores_of(figure)
         for key in keys:
             pen.press(key)
+        figure.locator(f'.work-pen[aria-label^="{label}"]').wait_for()
         assert (scores_of(figure) != before) == draws, keys
-    assert pen.get_attribute("aria-label").startswith("Pen up, 62% across, 58% down.")
     choose(figure, "Blue")
     figure.get_by_role("button", name="Fill the sheet").click()
     blue = torch.tensor([0x4A, 0x90, 0xD9])[:, None, None].expand(3, 32, 32) / 255
