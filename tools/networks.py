@@ -199,16 +199,14 @@ def card(data: ImageData) -> dict[str, Any]:
 
 def overview(card: dict[str, Any]) -> str:
     """Return a row for each network, as Markdown."""
-    head = ["name", "network", "parameters", "file", "epochs", "products", "test error"]
-    head += ["its interval", "calibration error"]
+    head = ["name", "network", "test error", "calibration", "width", "parameters", "MB", "epochs"]
     rows = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for name, one in card["networks"].items():
-        kind = f"{one['config']}, {'batch norm' if one['batch_norm'] else 'plain'}"
         low, high = one["test_error_interval"]
-        cells = [f"`{name}`", f"{kind}, {one['width']:g} of the width", f"{one['parameters']:,}"]
-        cells += [f"{one['bytes'] / 1e6:.1f} MB", str(one["epochs"]), one["precision"]]
-        cells.append(f"{one['test_error']:.1f}%")
-        cells += [f"{low:.1f} to {high:.1f}", f"{one['calibration_error']:.1f}"]
+        cells = [f"`{name}`", f"{one['config']}, {'batch norm' if one['batch_norm'] else 'plain'}"]
+        cells.append(f"{one['test_error']:.1f}% ({low:.1f}&nbsp;to&nbsp;{high:.1f})")
+        cells += [f"{one['calibration_error']:.1f}", f"{one['width']:g}", f"{one['parameters']:,}"]
+        cells += [f"{one['bytes'] / 1e6:.1f}", str(one["epochs"])]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
