@@ -1352,8 +1352,8 @@ def test_drawing_by_pointer_and_by_keyboard(show: Any) -> None:
     np.testing.assert_allclose(scores_of(figure), white, atol=1e-3)
     pen = figure.locator(".work-pen")
     for keys, draws, label in (
-        ([*["ArrowLeft"] * 3, "ArrowUp"], False, "Pen up, 38% across, 46% down."),
-        ([" "], True, "Pen down, 38% across, 46% down."),  # a dot
+        ([*["ArrowLeft"] * 3, "ArrowUp"], False, "Pen up, 37% across, 46% down."),
+        ([" "], True, "Pen down, 37% across, 46% down."),  # a dot
         (["ArrowRight"] * 6, True, "Pen down, 62% across, 46% down."),
         ([" ", *["ArrowDown"] * 3], False, "Pen up, 62% across, 58% down."),
     ):
