@@ -120,8 +120,9 @@ def test_axe_finds_nothing(name: str, width: int, page: Any, address: str) -> No
     assert in_both_themes(page) == []
 
 
-READY = """figure => [...figure.querySelectorAll("button, input, select")].some(element =>
-  element.checkVisibility() && !element.disabled)"""
+READY = """figure => [...figure.querySelectorAll(
+  "button, input[type=checkbox], input[type=range], select"
+)].some(element => element.checkVisibility() && !element.disabled)"""
 USE = """() => {
   const tell = (element, ...kinds) =>
     kinds.forEach(kind => element.dispatchEvent(new Event(kind, {bubbles: true})));
