@@ -367,10 +367,11 @@ def looks(size: Size) -> Pair:
     return partial(look, protocol="dense"), partial(look, protocol="crops")
 
 
-def folding(size: Size) -> Pair:
+def folding(size: Size, images_at_once: int | None = None) -> Pair:
     """D in use with its batch norm folded into the convolutions (lesson 13), and with it beside.
 
     The network is the book's own (32 pixels, `test_width`), in the layout that `fit` leaves it in.
+    It's given a batch of `small_batch` images, or as many as asked for.
     Raises RuntimeError if the two do not give the same scores.
     """
     torch.manual_seed(0)
@@ -389,7 +390,7 @@ def folding(size: Size) -> Pair:
     ours = without_norms(base)
     for net in (ours, base):
         net.to(size.device).to(memory_format=torch.channels_last)
-    images = torch.randn(size.small_batch, 3, 32, 32).to(size.device)
+    images = torch.randn(images_at_once or size.small_batch, 3, 32, 32).to(size.device)
     images = images.contiguous(memory_format=torch.channels_last)
     right, found = base(images), ours(images)
     if not torch.allclose(found, right, atol=1e-3 * float(right.abs().max())):
@@ -436,5 +437,8 @@ CASES = {
     "tutorial": Case("fit's default / a DataLoader loop", None, tutorial, more=4),
     "checkpoint": Case("a checkpoint / an epoch of 10 s", 0.02, checkpointing),
     "dense": Case("D dense, three scales / 150 crops", 0.20, looks),
-    "folded": Case("D's batch norm folded / beside", 0.85, folding, more=4),
+    "folded": Case(
+        "batch norm folded / beside, one image", 0.85, partial(folding, images_at_once=1), more=4
+    ),
+    "folded_batch": Case("batch norm folded / beside, batches", 0.85, folding, more=4),
 }

@@ -78,11 +78,11 @@ def check_dataset(data: Dataset[Any], name: str, model: nn.Module) -> Look:
         check_labels(known, name, classes)
         if name == "training set" and count > 1 and bool((known == known[0]).all()):
             raise ValueError(f"all {count} training images have label {known[0]}: nothing to learn")
-    finite = images.flatten(1).isfinite().all(dim=1)
-    if not finite.all():
-        bad = chosen[int((~finite).nonzero()[0])]
+    low, high = images.aminmax()  # both NaN if a pixel is
+    if not (low.isfinite() and high.isfinite()):
+        bad = chosen[int((~images.flatten(1).isfinite().all(dim=1)).nonzero()[0])]
         raise ValueError(f"image {bad} of the {name} holds NaN or infinite values")
-    return Look(classes, images.min().item(), images.max().item())
+    return Look(classes, low.item(), high.item())
 
 
 def _count_classes(images: torch.Tensor, name: str, model: nn.Module) -> int:
