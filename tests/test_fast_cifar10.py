@@ -266,16 +266,18 @@ def test_without_flip_and_shift_the_images_come_as_they_are(inputs):
     assert list(orders[0]) != list(orders[1])
 
 
-def test_shifted_images_are_windows_of_the_reflected_ones(inputs):
-    data = colour_data(32)
+@pytest.mark.parametrize(("side", "most"), [(32, 2), (16, 1), (8, 1)])
+def test_shifted_images_are_windows_of_the_reflected_ones(inputs, side, most):
+    data = colour_data(side=side)
     images = data.train.tensors[0] / data.train.tensors[0].std((0, 2, 3), keepdim=True)
     train(data, replace(TINY, flip=False, epochs=3), device="cpu")
-    mirror = [*range(4, 0, -1), *range(32), *range(30, 26, -1)]  # of rows and columns, by numbers
+    before, after = range(most, 0, -1), range(side - 2, side - 2 - most, -1)
+    mirror = [*before, *range(side), *after]  # of rows and columns, by numbers
     wide = images[:, :, mirror][:, :, :, mirror]
     windows = {
-        (row, column): wide[:, :, row : row + 32, column : column + 32]
-        for row in range(9)
-        for column in range(9)
+        (row, column): wide[:, :, row : row + side, column : column + side]
+        for row in range(2 * most + 1)
+        for column in range(2 * most + 1)
     }
     offsets = set()
     for given in torch.cat(inputs):
@@ -283,7 +285,7 @@ def test_shifted_images_are_windows_of_the_reflected_ones(inputs):
         found = [place for place, distance in nearest.items() if distance < 1e-5]
         assert len(found) == 1
         offsets |= set(found)
-    assert {row for row, _ in offsets} == {column for _, column in offsets} == set(range(9))
+    assert offsets == set(windows)
 
 
 def test_images_grow_by_thirds_of_the_run(inputs):

@@ -74,7 +74,7 @@ class Recipe:
     # Tricks to err less on new images:
     label_smoothing: bool = True  #: a fifth of the target is spread evenly over the classes
     flip: bool = True  #: each image is mirrored in every other epoch, half of them in the first
-    shift: bool = True  #: each image moves by up to an eighth of its side; edges are reflected
+    shift: bool = True  #: each image moves by up to a sixteenth of its side; edges are reflected
     free_biases: bool = True  #: weight decay spares the biases and scales of batch normalisation
 
     def __post_init__(self) -> None:
@@ -175,7 +175,7 @@ def augment(images: torch.Tensor, flipped: torch.Tensor, recipe: Recipe) -> torc
     if recipe.flip:
         images = torch.where(flipped[:, None, None, None], images.flip(3), images)
     if recipe.shift:
-        most = images.shape[3] // 8
+        most = max(images.shape[3] // 16, 1)
         padded = F.pad(images, (most,) * 4, mode="reflect")
         images = random_shift(padded, most)[:, :, most:-most, most:-most]
     return images
